@@ -1,0 +1,122 @@
+"""The call of a task: made, awaited, and rung back.
+
+A ``Call`` is the ``AsyncResult`` that Celery hands out once the package is installed. It may be made on any greenlet;
+its callbacks run on the loop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+from celery import Task
+from celery.canvas import Signature
+from celery.result import AsyncResult
+
+from ringback.errors import BadArguments, BadSetting
+
+if TYPE_CHECKING:
+    from ringback.switchboard import Switchboard
+
+logger = logging.getLogger(__name__)
+
+
+class Holder(Protocol):
+    """Who holds the HTTP request that the running code is to answer."""
+
+    deadline: float | None  #: seconds for each of its calls; ``None`` for the setting's
+
+    def made(self, call: Call) -> None:
+        """It waits for this call."""
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with this error."""
+
+
+#: Set by the handlers; asyncio carries it into every callback and coroutine that the handler's method begets.
+current_holder: ContextVar[Holder | None] = ContextVar("current_holder", default=None)
+
+
+class Call(AsyncResult):  # type: ignore[misc]
+    """A task that was called: ``await`` it, or say what to do ``then``.
+
+    The result rings back on the loop, once. A call that is waited for has a deadline: the ``expires`` that it was
+    made with, or else its handler's, or else the setting's.
+    """
+
+    switchboard: Switchboard
+    future: asyncio.Future[Any] | None = None  #: there as soon as somebody waits
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Weakly, so that the reply finds a call that is waited for later, and does not keep one that nobody wants.
+        self.backend.add_pending_result(self, weak=True, start_drainer=False)
+
+    def then(
+        self,
+        callback: Callable[[Call], object],
+        on_error: Callable[[BaseException], object] | None = None,
+        weak: bool = False,
+    ) -> Call:
+        """Have the loop call ``callback(self)`` when the task has succeeded; ``self.result`` is its result.
+
+        Whatever else happens goes to ``on_error``, or else answers the request that is held: a failed task 500, no
+        result within the deadline 504, a message that did not reach the broker 503. Celery's own ``then`` calls
+        ``callback`` on a failure as well, and leaves the rest to hang. What a callback raises answers the request too.
+
+        :param weak: there for Celery's sake; the ledger keeps the call for as long as it is waited for.
+        :raises NoResult: the task ignores its result.
+        """
+        self.switchboard.hold(self).add_done_callback(lambda future: self._ring(future, callback, on_error))
+        return self
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.switchboard.hold(self).__await__()
+
+    def _ring(
+        self,
+        future: asyncio.Future[Any],
+        callback: Callable[[Call], object],
+        on_error: Callable[[BaseException], object] | None,
+    ) -> None:
+        error = future.exception() if not future.cancelled() else None
+        try:
+            if error is None:
+                callback(self)
+            elif on_error is not None:
+                on_error(error)
+            else:
+                raise error
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as failure:  # GreenletExit is no Exception
+            self._answer(failure)
+
+    def _answer(self, failure: BaseException) -> None:
+        holder = current_holder.get()
+        if holder is not None:
+            holder.fail(failure)
+        else:
+            logger.error("nobody holds a request that this could answer", exc_info=failure)
+
+
+def call(task: Task | Signature, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
+    """Call a task now, and await its result when it suits: ``await call(tasks.add, 1, 2)``.
+
+    Several calls made before the first ``await`` run side by side. A signature may bring options, such as a deadline
+    of its own: ``await call(tasks.sleep.s(3).set(expires=5))``.
+
+    :param task: a task or signature of a Celery app that the package is installed for.
+    :raises BadArguments: they do not fit the task's signature, or are no JSON.
+    :raises Refused: the call was not made. Awaiting raises TaskFailed, DeadlineExceeded and the other RingbackErrors.
+    """
+    try:
+        result = task.apply_async(args, kwargs)
+    except TypeError as error:
+        raise BadArguments(str(error)) from error
+    if not isinstance(result, Call):
+        raise BadSetting(f"{task!r} belongs to an app without ringback: call ringback.install(app) first")
+    return result.switchboard.hold(result)

@@ -1,0 +1,22 @@
+"""A worker on greenlets of the web process, for a broker that lives there too (``memory://``)."""
+
+from __future__ import annotations
+
+import gevent
+from celery import Celery
+
+#: Tasks at once. A greenlet that waits costs a few kilobytes.
+CONCURRENCY = 200
+
+
+def start_worker(app: Celery) -> None:
+    """Start a worker for the app's tasks in this process; it ends with it, and leaves the signals alone."""
+    worker = app.WorkController(
+        hostname="embedded@localhost",
+        pool_cls="gevent",
+        concurrency=CONCURRENCY,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    gevent.spawn(worker.start)

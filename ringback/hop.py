@@ -1,0 +1,43 @@
+"""The one way from other greenlets onto the loop.
+
+``post`` may be called on any greenlet; what it was given runs on the loop's (the main) greenlet, in the order of the
+posts. asyncio's ``call_soon`` does not wake a loop that sleeps in gevent's selector, ``call_soon_threadsafe`` does;
+a burst of posts costs one such wake-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class Hop:
+    """A queue of function calls that the loop makes.
+
+    :param loop: the loop, which must be running or about to run.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._posted: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
+
+    def post(self, function: Callable[..., object], *args: object) -> None:
+        """Have the loop call ``function(*args)``."""
+        self._posted.append((function, args))
+        if len(self._posted) == 1 and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._run)
+
+    def _run(self) -> None:
+        # Nothing below switches greenlets, so a post either joins this burst or finds an empty queue and wakes again.
+        while self._posted:
+            function, args = self._posted[0]
+            try:
+                function(*args)
+            except Exception:
+                logger.exception("a call posted to the loop failed")
+            finally:
+                self._posted.popleft()

@@ -1,0 +1,181 @@
+"""Replies from the broker's reply queue to the ``AsyncResult`` that waits for each. One of the two modules that touch
+Celery's internals for replies; ``redis_replies`` is the other.
+
+All of it runs on the drainer greenlet, except what Celery calls wherever a task is called (``on_task_call``,
+``consume_from``, ``cancel_for``), which therefore does no I/O. No exception of a reply ends the drainer, and a lost
+connection is rebuilt, with the same queue, for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import kombu
+from celery import states
+from celery.backends import rpc
+from celery.backends.asynchronous import BaseResultConsumer, geventDrainer
+from gevent.event import Event
+
+from ringback.broker import Link
+from ringback.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: So many replies are acknowledged together, or fewer when none has come for ``ACK_PAUSE`` seconds. What is lost with
+#: its connection in between is delivered again, and dropped as nobody waits for it any more.
+ACK_BURST = 64
+ACK_PAUSE = 0.1
+
+
+class ReplyDrainer(geventDrainer):  # type: ignore[misc]
+    """Celery's gevent drainer, kept alive: whatever ends it, it opens the consumer again, with growing pauses."""
+
+    def run(self) -> None:
+        """Drain until ``stop`` is called."""
+        self._started.set()
+        consumer, pause = self.result_consumer, 0.0
+        while not self._stopped.is_set():
+            try:
+                consumer.open()
+                logger.info("listening for replies")
+                consumer.ready.set()
+                pause = 0.0
+                while not self._stopped.is_set():
+                    consumer.drain_events(timeout=1.0)
+                    self._send_drain_complete_event()
+            except Exception as error:
+                logger.warning("no connection for replies, next attempt in %.1f s: %s", pause, error)
+                consumer.ready.clear()
+                consumer.abandon()
+                self._stopped.wait(pause)
+                pause = min(2 * pause + 0.1, consumer.backend.settings.backoff_limit)
+        consumer.close()
+        self._send_drain_complete_event()
+        self._shutdown.set()
+
+
+class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
+    """How a reply is handed out, whichever way it came."""
+
+    def __init__(self, backend: Any, *args: Any) -> None:
+        super().__init__(backend, *args)
+        self.drainer = ReplyDrainer(self)
+        self.ready = Event()  #: set while replies can come
+
+    def deliver(self, meta: Any, task_id: str | None) -> None:
+        """Fulfil whoever waits for this reply. If nobody does, drop it: Celery would keep late ones for ever.
+
+        :param meta: the decoded reply, of any shape.
+        :param task_id: the call that its envelope names.
+        """
+        try:
+            if any(meta["task_id"] in table for table in self._pending_results):
+                self.on_state_change(meta, None)
+        except Exception as error:
+            self.refuse(task_id, error)
+
+    def refuse(self, task_id: str | None, error: Exception) -> None:
+        """Tell whoever waits for this reply that it cannot be read."""
+        logger.warning("dropped a reply that cannot be read (task %s): %r", task_id, error)
+        if task_id is not None:
+            self.backend.on_unreadable(task_id, error)
+
+
+class QueueConsumer(ReplyConsumer):
+    """Consumes this process's reply queue."""
+
+    _link: Link | None = None
+    _unacknowledged = 0
+    _last_tag = 0
+
+    def open(self) -> None:
+        """Connect, declare the queue and consume from it.
+
+        :raises Exception: the broker cannot be reached.
+        """
+        settings = self.backend.settings
+        link = self._link = Link(self.app, settings)
+        self._unacknowledged = 0
+        with link.within(settings.connect_timeout):
+            kombu.Consumer(
+                link.channel,
+                [self.backend.binding],
+                no_ack=not link.speaks_amqp,
+                accept=self.accept,
+                on_message=self._on_message,
+            ).consume()
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Handle the next reply, if one comes within ``timeout`` seconds, and acknowledge the last ones in time.
+
+        :raises Exception: the connection is lost.
+        """
+        assert self._link is not None
+        if not self._link.drain(ACK_PAUSE if self._unacknowledged else timeout or 1.0):
+            self._acknowledge()
+            self._link.beat()
+        elif self._unacknowledged >= ACK_BURST:
+            self._acknowledge()
+
+    def abandon(self) -> None:
+        """Drop the connection; the queue stays."""
+        if self._link is not None:
+            self._link.discard()
+            self._link = None
+
+    def close(self) -> None:
+        """Delete the queue, since nobody will ask for what still comes, and drop the connection."""
+        if self._link is None:
+            return
+        try:
+            with self._link.within(self.backend.settings.connect_timeout):
+                self.backend.binding(self._link.channel).delete()
+        except self._link.errors as error:
+            logger.warning("the reply queue is left to expire: %s", error)
+        self.abandon()
+
+    def consume_from(self, task_id: str) -> None:
+        """Nothing to do: one queue is for all tasks, and the drainer has opened it."""
+
+    def cancel_for(self, task_id: str) -> None:
+        """Nothing to do, for the same reason."""
+
+    def _on_message(self, message: Any) -> None:
+        self._unacknowledged += 1
+        self._last_tag = message.delivery_tag
+        task_id = message.properties.get("correlation_id")
+        try:
+            meta = message.decode()
+        except Exception as error:
+            self.refuse(task_id, error)
+        else:
+            self.deliver(meta, task_id)
+
+    def _acknowledge(self) -> None:
+        if self._unacknowledged and self._link and self._link.speaks_amqp:
+            self._link.channel.basic_ack(self._last_tag, multiple=True)
+        self._unacknowledged = 0
+
+
+class ReplyQueueBackend(rpc.RPCBackend):  # type: ignore[misc]
+    """Celery's ``rpc://``, with one durable queue per process that outlives its connection."""
+
+    ResultConsumer = QueueConsumer
+    settings: Settings
+    on_unreadable: Callable[[str, Exception], None]
+
+    @property
+    def binding(self) -> kombu.Queue:
+        """The reply queue. Not ``auto_delete``, as Celery's is: what ends while the connection is lost would be lost."""
+        return self.Queue(
+            self.oid, self.exchange, self.oid, durable=True, expires=self.settings.reply_queue_expires
+        )
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Nothing to do: Celery would declare the queue here, a round trip for every call."""
+
+    def get_task_meta(self, task_id: str, backlog_limit: int = 1000) -> dict[str, Any]:
+        """What ``AsyncResult.state`` shows until the reply is there; Celery would fetch others' replies to find it."""
+        return {"status": states.PENDING, "result": None}

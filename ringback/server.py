@@ -1,0 +1,67 @@
+"""The life of the web process: start, serve, drain, end. On the main greenlet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import tornado.web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from ringback.errors import BadSetting
+from ringback.handlers import HeldRequest
+from ringback.switchboard import Switchboard
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at whether the last held request is answered: Tornado tells nobody when a handler ends.
+DRAIN_INTERVAL = 0.05
+
+
+def serve(
+    application: tornado.web.Application, switchboard: Switchboard, port: int, address: str, example: str = "/"
+) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what is held within the grace time, and return.
+
+    :param port: TCP port; 0 for a free one.
+    :param address: host name or IP address to listen on.
+    :param example: a path to try, for the line that is printed.
+    :raises BadSetting: it cannot listen there.
+    """
+    asyncio.run(_serve(application, switchboard, port, address, example))
+
+
+async def _serve(
+    application: tornado.web.Application, switchboard: Switchboard, port: int, address: str, example: str
+) -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    switchboard.start()
+    server = HTTPServer(application)
+    try:
+        sockets = bind_sockets(port, address)
+    except OSError as error:
+        raise BadSetting(f"cannot listen on {address}, port {port} ({error.strerror}): try --port=0") from error
+    server.add_sockets(sockets)
+    host, port = sockets[0].getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(f"Ringback listens on {url}\nTry: curl {url}{example}", flush=True)
+    await ended.wait()
+    await _drain(application, server, switchboard)
+
+
+async def _drain(application: tornado.web.Application, server: HTTPServer, switchboard: Switchboard) -> None:
+    application.settings["draining"] = True
+    server.stop()
+    logger.info("shutting down: %d requests held", HeldRequest.held())
+    loop = asyncio.get_running_loop()
+    end = loop.time() + switchboard.settings.grace
+    while HeldRequest.held() and loop.time() < end:
+        await asyncio.sleep(DRAIN_INTERVAL)
+    switchboard.stop()
+    while HeldRequest.held() and loop.time() < end + 1:
+        await asyncio.sleep(DRAIN_INTERVAL)
+    await server.close_all_connections()

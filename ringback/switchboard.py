@@ -1,0 +1,178 @@
+"""Who is held, and everything that rings them back: one switchboard for each Celery app in a process.
+
+Its methods run on the loop's greenlet, except where they say otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import gevent
+from celery import Celery, states
+from gevent import monkey
+
+from ringback.calls import Call, current_holder
+from ringback.errors import BadSetting, DeadlineExceeded, NoResult, RingbackError, ShuttingDown, TaskFailed, UnreadableReply
+from ringback.hop import Hop
+from ringback.ledger import Ledger
+from ringback.messages import OutboxAMQP
+from ringback.outbox import Outbox
+from ringback.publisher import Publisher
+from ringback.replies import ReplyConsumer
+from ringback.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Our result backends, by the scheme of ``result_backend``.
+BACKENDS = {"rpc": "ringback.replies:ReplyQueueBackend"}
+
+
+class Switchboard:
+    """All that one process needs to call the tasks of one Celery app and be rung back.
+
+    :param app: the Celery app; its results must go to ``rpc://`` or ``redis://``.
+    :raises BadSetting: gevent's patch is missing, or the result backend cannot ring back.
+    """
+
+    def __init__(self, app: Celery, settings: Settings) -> None:
+        if not monkey.is_module_patched("socket"):
+            raise BadSetting("ringback needs gevent: put 'from gevent import monkey; monkey.patch_all()' first of all")
+        self.app = app
+        self.settings = settings
+        self.ledger: Ledger[Call] = Ledger()
+        self.outbox = Outbox(settings.outbox_limit)
+        self.publisher = Publisher(app, self.outbox, self._on_unpublished, settings)
+        self._draining = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._take_seams()
+
+    def start(self) -> None:
+        """Start the publisher and the drainer. On the loop's greenlet, after any fork and before the port is opened.
+
+        Waits until replies can come, at most for the publish time-out: a process whose broker is away starts all
+        the same, and says 503 until it is back.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._greenlet = gevent.getcurrent()
+        self._hop = Hop(self._loop)
+        self._consumer.drainer.start()
+        self.publisher.start()
+        if not self._consumer.ready.wait(self.settings.publish_timeout):
+            logger.warning("started without the broker; requests get 503 until it is there")
+
+    def admit(self) -> None:
+        """Any greenlet: say no before a message is made.
+
+        :raises Refused: this process is ending, or the broker is away.
+        """
+        if self._draining:
+            raise ShuttingDown("this process is shutting down")
+        self.publisher.check()
+
+    def hold(self, call: Call) -> asyncio.Future[Any]:
+        """Any greenlet: wait for a call; the future ends with its result, or with one of the package's errors.
+
+        :raises NoResult: the task ignores its result.
+        """
+        if call.future is None:
+            if call.ignored:
+                raise NoResult("the task ignores its result, so there is nothing to wait for", call.id)
+            call.future = self._loop.create_future()
+            self._enter(call)
+        return call.future
+
+    def settle(self, call_id: str, error: RingbackError | None = None) -> None:
+        """Ring back whoever waits for the call, with the error or else with its reply. Only the first time counts."""
+        call = self.ledger.settle(call_id)
+        if call is None:
+            return
+        if error is not None:  # Celery forgets only the calls that it sees fulfilled
+            call.on_ready.cancel()
+            call.backend.remove_pending_result(call)
+        future = call.future
+        if future is None or future.done():  # whoever awaited it was cancelled
+            return
+        if error is not None:
+            future.set_exception(error)
+        elif call.state == states.SUCCESS:
+            future.set_result(call.result)
+        else:
+            future.set_exception(TaskFailed(call.result, call.id))
+
+    def drain(self) -> None:
+        """Take no more calls; those that are held go on."""
+        self._draining = True
+
+    def stop(self) -> None:
+        """Settle what is still held with 503, and end the drainer and the publisher."""
+        self.drain()
+        for call_id in self.ledger.held():
+            self.settle(call_id, ShuttingDown("no result before this process had to end", call_id))
+        self.publisher.stop()
+        self._consumer.drainer.stop()
+
+    def _take_seams(self) -> None:
+        app = self.app
+        app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
+        # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.
+        app._local = SimpleNamespace(oid=f"ringback.reply.{uuid4()}")
+        backend = app.backend
+        if not isinstance(backend.result_consumer, ReplyConsumer):
+            raise BadSetting(f"result backend {app.conf.result_backend!r} cannot ring back: use rpc:// or redis://")
+        backend.settings, backend.on_unreadable = self.settings, self._on_unreadable
+        self._consumer = backend.result_consumer
+        app.AsyncResult = type("Call", (Call,), {"app": app, "switchboard": self})
+        app.amqp = OutboxAMQP(app)
+        app.amqp.outbox, app.amqp.admit = self.outbox, self.admit
+
+    def _enter(self, call: Call) -> None:
+        holder = current_holder.get()
+        deadline = (holder and holder.deadline) or self.settings.deadline
+        message = self.outbox.find(call.id)
+        if message is not None:
+            if message.expires is None:
+                message.expire_after(deadline)
+            else:
+                deadline = message.expires
+        self.ledger.enter(call.id, call, deadline)
+        if holder is not None:
+            holder.made(call)
+        call.on_ready.then(self._on_reply)
+        if gevent.getcurrent() is self._greenlet:
+            self._arm()
+        else:
+            self._hop.post(self._arm)
+
+    def _arm(self) -> None:
+        """Have the timer run at the next deadline, or before."""
+        delay = self.ledger.next_deadline()
+        if delay is None:
+            return
+        due = self._loop.time() + delay
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self._timer = None
+        for call_id in self.ledger.overdue():
+            self.settle(call_id, DeadlineExceeded("no result within the deadline", call_id))
+        self._arm()
+
+    # These three are called on the drainer's and the publisher's greenlets.
+
+    def _on_reply(self, call: Call) -> None:
+        self._hop.post(self.settle, call.id)
+
+    def _on_unreadable(self, call_id: str, error: Exception) -> None:
+        self._hop.post(self.settle, call_id, UnreadableReply(f"the worker's reply cannot be read: {error!r}", call_id))
+
+    def _on_unpublished(self, call_id: str, error: RingbackError) -> None:
+        logger.warning("not published: %s", error)
+        self._hop.post(self.settle, call_id, error)

@@ -1,0 +1,49 @@
+"""The tasks. The worker needs this file and ``celeryconfig.py``, and nothing of ``ringback``."""
+
+import time
+from datetime import datetime
+
+from celery import Celery
+from celery.signals import celeryd_init
+
+import celeryconfig
+
+app = Celery("tasks", config_source=celeryconfig)
+
+
+@celeryd_init.connect
+def need_a_broker(**_: object) -> None:
+    """A worker on its own cannot reach the ``memory://`` broker, which lives inside the web process."""
+    if app.conf.broker_url.startswith("memory:"):
+        raise SystemExit("the worker needs a broker: set BROKER_URL, as in BROKER_URL=amqp://guest:guest@localhost//")
+
+
+@app.task
+def add(x: int, y: int) -> int:
+    """The sum of two whole numbers; strings of digits will do."""
+    return int(x) + int(y)
+
+
+@app.task
+def sleep(seconds: float) -> float:
+    """Take that many seconds, and return what was given."""
+    time.sleep(float(seconds))
+    return seconds
+
+
+@app.task
+def echo(msg: str, timestamp: bool = False) -> str:
+    """The message, behind the date and time if asked for."""
+    return f"{datetime.now()}: {msg}" if timestamp else msg
+
+
+@app.task
+def error(msg: str) -> None:
+    """Fail with this message."""
+    raise Exception(msg)
+
+
+@app.task
+def test(body: str) -> str:
+    """The relay's reply to a body: its third to fifth character."""
+    return body[2:5]
