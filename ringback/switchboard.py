@@ -28,7 +28,11 @@ from ringback.settings import Settings
 logger = logging.getLogger(__name__)
 
 #: Our result backends, by the scheme of ``result_backend``.
-BACKENDS = {"rpc": "ringback.replies:ReplyQueueBackend"}
+BACKENDS = {
+    "rpc": "ringback.replies:ReplyQueueBackend",
+    "redis": "ringback.redis_replies:ChannelBackend",
+    "rediss": "ringback.redis_replies:ChannelBackend",
+}
 
 
 class Switchboard:
