@@ -4,10 +4,14 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import os  # noqa: E402
 import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from typing import Any  # noqa: E402
 
+import tornado.options  # noqa: E402
 from tornado.options import define, options, parse_command_line  # noqa: E402
-from tornado.web import Application  # noqa: E402
+from tornado.web import Application, HTTPError  # noqa: E402
 
 import ringback  # noqa: E402
 import tasks  # noqa: E402
@@ -55,7 +59,11 @@ class Relay(RequestHandler):
 
     @asynchronous
     def post(self) -> None:
-        tasks.test.delay(self.request.body.decode()).then(self.on_reply)
+        try:
+            body = self.request.body.decode()
+        except UnicodeDecodeError as error:
+            raise HTTPError(400, f"the body is not UTF-8: {error}") from error
+        tasks.test.delay(body).then(self.on_reply)
 
     def on_reply(self, call: ringback.Call) -> None:
         self.finish(call.result)
@@ -68,33 +76,31 @@ class Now(RequestHandler):
         self.write("i want you, right now!")
 
 
-def make_app() -> Application:
-    return Application(
-        [
-            (r"/", Relay),
-            (r"/async-sleep", AsyncSleep),
-            (r"/gen-async-sleep", GenAsyncSleep),
-            (r"/gen-async-sleep-add", GenAsyncSleepAdd),
-            (r"/(add|sleep|echo|error)", CallTask),
-            (r"/i_want_you_now", Now),
-        ],
-        default_handler_class=ringback.NotFound,
-    )
+HANDLERS = [
+    (r"/", Relay),
+    (r"/async-sleep", AsyncSleep),
+    (r"/gen-async-sleep", GenAsyncSleep),
+    (r"/gen-async-sleep-add", GenAsyncSleepAdd),
+    (r"/(add|sleep|echo|error)", CallTask),
+    (r"/i_want_you_now", Now),
+]
 
 
-def main() -> None:
-    settings = ringback.settings.read()
-    define("port", ringback.settings.port(), type=int, help="TCP port to listen on")
-    define("address", "127.0.0.1", help="IP address or host name to listen on; 0.0.0.0 for all")
-    parse_command_line()
-    switchboard = ringback.install(tasks.app, settings)
-    if tasks.app.conf.broker_url.startswith("memory:"):
-        ringback.embedded.start_worker(tasks.app)
-    ringback.serve(make_app(), switchboard, options.port, options.address, "/async-sleep")
+def main(handlers: Sequence[Any] = HANDLERS) -> None:
+    """Serve these handlers as flags and environment say, until told to stop."""
+    define("port", os.environ.get("PORT", "8888"), type=str, help="TCP port to listen on; 0 for a free one")
+    define("address", "127.0.0.1", help="host name or IP address to listen on; 0.0.0.0 for all")
+    try:
+        parse_command_line()
+        switchboard = ringback.install(tasks.app)
+        if tasks.app.conf.broker_url.startswith("memory:"):
+            ringback.embedded.start_worker(tasks.app)
+        application = Application(handlers, default_handler_class=ringback.NotFound)
+        port = ringback.settings.port(options.port)
+        ringback.serve(application, switchboard, port, options.address, example="/async-sleep")
+    except (ringback.BadSetting, tornado.options.Error) as error:
+        sys.exit(f"app.py: {error}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ringback.BadSetting as error:
-        sys.exit(f"app.py: {error}")
+    main()

@@ -47,15 +47,14 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def port(environ: Mapping[str, str] = os.environ, default: int = 8888) -> int:
-    """The TCP port of ``PORT``, as Heroku and honcho set it.
+def port(text: str) -> int:
+    """The TCP port that this text gives; 0 stands for a free one.
 
     :raises BadSetting: it is not a port number.
     """
-    value = _number(environ, "PORT", int, default)
-    if value > 65535:
-        raise BadSetting(f"PORT={value}: a port is a number from 1 to 65535")
-    return value
+    if not text.isdecimal() or int(text) > 65535:
+        raise BadSetting(f"port {text!r}: --port, or else PORT, takes a number from 0 to 65535")
+    return int(text)
 
 
 def _number(environ: Mapping[str, str], name: str, kind: Callable[[str], T], default: T) -> T:

@@ -121,6 +121,7 @@ class Switchboard:
 
     def _take_seams(self) -> None:
         app = self.app
+        app.conf.result_backend  # noqa: B018  loads the configuration, which would override what follows
         app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
         # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.
         app._local = SimpleNamespace(oid=f"ringback.reply.{uuid4()}")

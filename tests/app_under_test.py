@@ -1,0 +1,137 @@
+"""``app.py`` with handlers that only the tests need: those that misbehave, and a look inside."""
+
+import app as ringback_app  # first of all, since it patches
+
+# ruff: isort: split
+import gc
+
+import gevent
+import tornado.web
+
+import more_tasks
+import ringback
+import tasks
+
+ERRORS = {error.__name__: error for error in (ValueError, OSError, TimeoutError, gevent.GreenletExit)}
+
+
+class RaiseInCallback(ringback.RequestHandler):
+    @ringback.asynchronous
+    def get(self, name: str) -> None:
+        tasks.add.delay(1, 2).then(lambda call: self.on_result(ERRORS[name]))
+
+    def on_result(self, error: type[BaseException]) -> None:
+        raise error("of the callback")
+
+
+class RaiseInMethod(ringback.RequestHandler):
+    @ringback.asynchronous
+    def get(self, name: str) -> None:
+        raise ERRORS[name]("of the method")
+
+
+class PlainTornado(tornado.web.RequestHandler):
+    """Nothing of the package's own handler class."""
+
+    deadline = 0.5
+
+    @ringback.asynchronous
+    def get(self, seconds: str) -> None:
+        tasks.sleep.delay(float(seconds)).then(self.on_result)
+
+    def on_result(self, call: ringback.Call) -> None:
+        self.finish(str(call.result))
+
+
+class Sleep(ringback.RequestHandler):
+    """Any sleep, with any deadline, in both styles."""
+
+    @ringback.asynchronous
+    def get(self, seconds: str, deadline: str) -> None:
+        self.deadline = float(deadline)
+        ringback.handlers.HeldRequest.of(self).deadline = self.deadline
+        tasks.sleep.delay(float(seconds)).then(lambda call: self.finish(str(call.result)))
+
+    async def post(self, seconds: str, deadline: str) -> None:
+        self.write(str(await ringback.call(tasks.sleep.s(float(seconds)).set(expires=float(deadline)))))
+
+
+class LateThen(ringback.RequestHandler):
+    """Waits for the first call when the second has long been answered."""
+
+    async def get(self) -> None:
+        slow, fast = tasks.sleep.delay(0.5), tasks.add.delay(1, 2)
+        self.write(str([await slow, await fast]))
+
+
+class CatchError(ringback.RequestHandler):
+    @ringback.asynchronous
+    def get(self) -> None:
+        more_tasks.fail_with_two.delay("a", "b").then(self.on_result, self.on_error)
+
+    def on_result(self, call: ringback.Call) -> None:
+        self.finish("no error")
+
+    def on_error(self, error: BaseException) -> None:
+        self.finish(f"caught {type(error).__name__}")
+
+
+class CallMore(ringback.RequestHandler):
+    """One of the tests' own tasks, its arguments from the query."""
+
+    async def get(self, name: str) -> None:
+        arguments = {argument: self.get_query_argument(argument) for argument in self.request.query_arguments}
+        if "size" in arguments:
+            arguments["size"] = int(arguments["size"])
+        self.write(str(await ringback.call(getattr(more_tasks, name), **arguments)))
+
+
+class FromGreenlets(ringback.RequestHandler):
+    """Fifty greenlets call at once, none of them the loop's."""
+
+    async def get(self) -> None:
+        results: dict[int, int] = {}
+        calls = [gevent.spawn(tasks.add.delay, number, number) for number in range(50)]
+        for number, greenlet in enumerate(calls):
+            greenlet.join()
+            results[number] = await greenlet.value
+        self.write(str(all(results[number] == 2 * number for number in results) and len(results)))
+
+
+class Inside(ringback.RequestHandler):
+    """What the process keeps."""
+
+    def get(self) -> None:
+        gc.collect()
+        switchboard = tasks.app.AsyncResult.switchboard
+        backend = tasks.app.backend
+        self.write(
+            {
+                "ledger": len(switchboard.ledger),
+                "outbox": len(switchboard.outbox),
+                "in_flight": switchboard.outbox.in_flight,
+                "pending": sum(len(table) for table in backend._pending_results),
+                "buffered": len(backend._pending_messages),
+                "held": ringback.handlers.HeldRequest.held() - 1,
+                "backends": len([thing for thing in gc.get_objects() if isinstance(thing, type(backend))]),
+                "drainers": len([thing for thing in gc.get_objects() if type(thing).__name__ == "ReplyDrainer"]),
+            }
+        )
+
+
+HANDLERS = [
+    (r"/raise/(\w+)", RaiseInCallback),
+    (r"/raise-in-method/(\w+)", RaiseInMethod),
+    (r"/plain/([\d.]+)", PlainTornado),
+    (r"/sleep/([\d.]+)/([\d.]+)", Sleep),
+    (r"/late-then", LateThen),
+    (r"/catch-error", CatchError),
+    (r"/(big|fail_with_two|poison|count_to)", CallMore),
+    (r"/greenlets", FromGreenlets),
+    (r"/inside", Inside),
+    *ringback_app.HANDLERS,
+]
+
+
+if __name__ == "__main__":
+    ringback_app.main(HANDLERS)

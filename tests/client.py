@@ -1,0 +1,66 @@
+"""An HTTP client for crowds: thousands of requests at once from one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tornado.httpclient import HTTPError, HTTPRequest, HTTPResponse
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+T = TypeVar("T")
+
+
+@dataclass
+class Answer:
+    """One answer; ``status`` is 599 where there was none. Times are in seconds, on ``time.monotonic``."""
+
+    status: int
+    body: str
+    headers: Any
+    sent: float
+    received: float
+
+    @property
+    def took(self) -> float:
+        return self.received - self.sent
+
+
+class Client:
+    """Requests to one server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http = SimpleAsyncHTTPClient(force_instance=True, max_clients=20_000, max_body_size=2**25)
+
+    async def fetch(self, path: str, timeout: float = 120.0, **options: Any) -> Answer:
+        """One request."""
+        sent = time.monotonic()
+        request = HTTPRequest(self._url + path, request_timeout=timeout, connect_timeout=timeout, **options)
+        try:
+            response: HTTPResponse = await self._http.fetch(request, raise_error=False)
+        except (HTTPError, OSError) as error:
+            return Answer(599, repr(error), {}, sent, time.monotonic())
+        return Answer(response.code, response.body.decode(), response.headers, sent, time.monotonic())
+
+    async def crowd(self, paths: Iterable[str], **options: Any) -> list[Answer]:
+        """All at once."""
+        return await asyncio.gather(*(self.fetch(path, **options) for path in paths))
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run one test's conversation."""
+    return asyncio.run(coroutine)
+
+
+def get(url: str, path: str, **options: Any) -> Answer:
+    """A single request, for tests that are not in a hurry."""
+    return run(Client(url).fetch(path, **options))
+
+
+def statuses(answers: Iterable[Answer]) -> set[int]:
+    """The statuses that occurred."""
+    return {answer.status for answer in answers}

@@ -1,0 +1,53 @@
+"""The servers and processes that several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from servers import RabbitMQ, Redis, need
+from stack import Web, Worker
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A broker that no test may harm."""
+    with need(RabbitMQ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    """A Redis that no test may harm."""
+    with need(Redis) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def worker(rabbitmq: RabbitMQ) -> Iterator[Worker]:
+    """The worker of ``rabbitmq``."""
+    with Worker(BROKER_URL=rabbitmq.url) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def web(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
+    """A web process on ``rabbitmq``, with a worker."""
+    with Web(BROKER_URL=rabbitmq.url) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Web]:
+    """A web process as ``make run`` starts it: with its own broker and worker."""
+    with Web("app.py") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def web_on_redis(rabbitmq: RabbitMQ, redis: Redis) -> Iterator[Web]:
+    """A web process whose results come through Redis, with a worker of its own queue."""
+    variables = {"BROKER_URL": rabbitmq.url, "RESULT_BACKEND": redis.url, "TASK_QUEUE": "redis"}
+    with Worker(**variables), Web(**variables) as process:
+        yield process

@@ -1,0 +1,118 @@
+"""The web process and the worker as a user runs them: processes of their own, with an environment of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+ROOT = Path(__file__).parent.parent
+TESTS = ROOT / "tests"
+
+#: Variables of the machine that would change what is tested.
+FOREIGN = re.compile(r"^(BROKER_URL|CLOUDAMQP_URL|RESULT_BACKEND|REDIS_URL|PORT|RINGBACK_.*|COVERAGE.*)$")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment, cleaned, with the project and its tests importable."""
+    clean = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+    path = os.pathsep.join([str(Path(sys.executable).parent), clean["PATH"]])
+    return {**clean, "PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}", "PYTHONUNBUFFERED": "1", **variables}
+
+
+class Process:
+    """A command that runs until the ``with`` block ends; its output goes to a file.
+
+    :param ready: a pattern that its output shows once it is of use.
+    """
+
+    def __init__(self, command: Sequence[str], ready: str, **variables: str) -> None:
+        self._command, self._ready, self._variables = command, ready, variables
+        self._log = tempfile.NamedTemporaryFile("r", prefix="ringback-", suffix=".log", errors="replace")
+
+    def __enter__(self) -> Process:
+        with open(self._log.name, "w") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env=environment(**self._variables),
+                start_new_session=True,
+            )
+        self.wait_for(self._ready)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            print(f"--- {' '.join(self._command)}\n{self.output[-6000:]}")
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._log.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        return Path(self._log.name).read_text(errors="replace")
+
+    def wait_for(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
+        """Wait until the output shows the pattern."""
+        end = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.output)):
+            assert self._process.poll() is None, f"{self._command} has ended:\n{self.output}"
+            assert time.monotonic() < end, f"{self._command} does not say {pattern!r}:\n{self.output}"
+            time.sleep(0.02)
+        return found
+
+    def terminate(self, timeout: float = 30.0) -> int:
+        """Send SIGTERM; returns the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout)
+
+    def cpu_seconds(self) -> float:
+        """User and system time that the process has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss(self) -> int:
+        """Resident memory, in bytes."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Web(Process):
+    """``python app.py`` on a free port, or the test's own app with its additional handlers."""
+
+    def __init__(self, script: str = "tests/app_under_test.py", flags: Sequence[str] = (), **variables: str) -> None:
+        command = [sys.executable, script, "--port=0", "--logging=info", *flags]
+        super().__init__(command, ready=r"Ringback listens on (\S+)", **variables)
+
+    def __enter__(self) -> Web:
+        super().__enter__()
+        self.url = self.wait_for(self._ready)[1]
+        return self
+
+
+class Worker(Process):
+    """A worker with the tasks of the tests beside the project's own, started with the Procfile's own flags."""
+
+    def __init__(self, **variables: str) -> None:
+        line = procfile()["worker"].replace("-A tasks", "-A more_tasks") + f" --hostname ringback-{os.urandom(4).hex()}@%h"
+        line = line.replace("--loglevel WARNING", "--loglevel INFO")  # which says when it is ready
+        super().__init__(["sh", "-c", f"exec {line}"], ready=r"ready\.", **variables)
+
+
+def procfile() -> dict[str, str]:
+    """The commands of the Procfile, by their name."""
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    return dict(re.split(r":\s*", line, maxsplit=1) for line in lines if line.strip())

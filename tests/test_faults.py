@@ -1,0 +1,186 @@
+"""A hundred requests are held while the way to a server breaks; what was confirmed is answered, nothing hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from client import Answer, Client, run, statuses
+from proxy import Proxy
+from servers import RabbitMQ, Redis, need
+from stack import Web, Worker
+
+#: Long enough for the longest fault; the tasks themselves end during it.
+DEADLINE = 90
+
+PUBLISH_TIMEOUT = 3.0
+
+
+class Stack:
+    """Web process and worker, one of whose servers is reached through a proxy."""
+
+    def __init__(self, url: str, server: RabbitMQ | Redis, proxy: Proxy) -> None:
+        self.url, self.server, self.proxy = url, server, proxy
+
+
+@contextmanager
+def through_a_proxy(server: RabbitMQ | Redis) -> Iterator[tuple[str, Proxy]]:
+    """The server's URL as it is through a proxy, and the proxy."""
+    port = urlsplit(server.url).port
+    assert port is not None
+    with Proxy("127.0.0.1", port) as proxy:
+        yield server.url.replace(f":{port}", f":{proxy.port}"), proxy
+
+
+@pytest.fixture(scope="module")
+def broken_broker() -> Iterator[Stack]:
+    with need(RabbitMQ) as server, through_a_proxy(server) as (url, proxy):
+        with Worker(BROKER_URL=url), Web(BROKER_URL=url) as web:
+            yield Stack(web.url, server, proxy)
+
+
+@pytest.fixture(scope="module")
+def broken_redis(rabbitmq: RabbitMQ) -> Iterator[Stack]:
+    with need(Redis) as server, through_a_proxy(server) as (url, proxy):
+        variables = {"BROKER_URL": rabbitmq.url, "RESULT_BACKEND": url, "TASK_QUEUE": "broken-redis"}
+        with Worker(**variables), Web(**variables) as web:
+            yield Stack(web.url, server, proxy)
+
+
+@pytest.fixture(params=["broken_broker", "broken_redis"])
+def stack(request: pytest.FixtureRequest) -> Stack:
+    broken: Stack = request.getfixturevalue(request.param)
+    return broken
+
+
+async def cut(stack: Stack, seconds: float) -> None:
+    """Reset all connections, refuse new ones, and restore the way after these seconds."""
+    stack.proxy.cut()
+    await asyncio.sleep(seconds)
+    stack.proxy.restore()
+
+
+async def stall(stack: Stack, seconds: float) -> None:
+    """Half-open: connections stay, and no byte passes."""
+    stack.proxy.stall()
+    await asyncio.sleep(seconds)
+    stack.proxy.restore()
+
+
+async def blackhole(stack: Stack, seconds: float) -> None:
+    """Half-open, and the connections of that time never come back."""
+    stack.proxy.blackhole()
+    await asyncio.sleep(seconds)
+    stack.proxy.restore()
+
+
+async def restart(stack: Stack, _: float) -> None:
+    """Stop the server, and start it again."""
+    await asyncio.to_thread(stack.server.restart)
+
+
+FAULTS = [(cut, 2), (cut, 8), (cut, 30), (stall, 15), (blackhole, 15), (restart, 5)]
+
+
+@pytest.mark.parametrize(("fault", "seconds"), FAULTS, ids=[f"{fault.__name__}-{s}" for fault, s in FAULTS])
+def test_what_is_in_flight_survives(stack: Stack, fault: Callable[[Stack, float], object], seconds: float) -> None:
+    async def conversation() -> None:
+        client = Client(stack.url)
+        calm = await delays_of_an_unrelated_request(client, asyncio.sleep(2))
+
+        # Given a hundred requests whose messages are confirmed, and whose tasks end in the course of the fault
+        naps = [2.0 + seconds * number / 100 for number in range(100)]
+        crowd = asyncio.create_task(client.crowd([f"/sleep/{nap:.2f}/{DEADLINE}" for nap in naps]))
+        await all_confirmed(client, 100)
+
+        # When the fault comes and goes, and others ask meanwhile
+        async with keep_asking(client) as newcomers:
+            troubled = await delays_of_an_unrelated_request(client, fault(stack, seconds))
+            restored = time.monotonic()
+            await first_success(client)
+            recovered = time.monotonic()
+
+        # Then those that were held have their right result
+        answers = await crowd
+        assert statuses(answers) == {200}, [answer for answer in answers if answer.status != 200][:3]
+        assert [answer.body for answer in answers] == [str(float(f"{nap:.2f}")) for nap in naps]
+        # and the newcomers theirs, or a clear no in time
+        for answer in newcomers:
+            assert_right_or_clear_no(answer)
+        # and service is normal soon, and unrelated requests never noticed
+        assert recovered - restored < 5
+        afterwards = await client.crowd([f"/add?x={number}&y=1" for number in range(50)], timeout=5)
+        assert [answer.body for answer in afterwards] == [str(number + 1) for number in range(50)]
+        print(f"p99 of the unrelated: {calm * 1000:.1f} ms before, {troubled * 1000:.1f} ms during")
+        print(f"first success {recovered - restored:.2f} s after; newcomers {sorted(statuses(newcomers))}")
+        assert troubled < max(0.05, 3 * calm)
+
+    run(conversation())
+
+
+def assert_right_or_clear_no(answer: Answer) -> None:
+    if answer.status == 200:
+        assert answer.body == "3"
+        return
+    assert answer.status == 503, answer
+    assert answer.took < PUBLISH_TIMEOUT + 1
+    assert answer.headers["Retry-After"]
+    assert json.loads(answer.body)["type"].endswith(("/broker-unavailable", "/publish-unconfirmed"))
+
+
+async def all_confirmed(client: Client, held: int) -> None:
+    """Wait until so many requests are held, and the broker has confirmed all of their messages."""
+    for _ in range(200):
+        inside = json.loads((await client.fetch("/inside")).body)
+        if inside["ledger"] >= held and inside["outbox"] == inside["in_flight"] == 0:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"not confirmed: {inside}")
+
+
+@asynccontextmanager
+async def keep_asking(client: Client) -> AsyncIterator[list[Answer]]:
+    """A new request every 0.3 s; the list is complete when the block has ended."""
+    answers: list[Answer] = []
+
+    async def ask() -> None:
+        answers.append(await client.fetch("/add?x=1&y=2"))
+
+    async def ask_on() -> None:
+        async with asyncio.TaskGroup() as group:
+            while not enough.is_set():
+                group.create_task(ask())
+                await asyncio.sleep(0.3)
+
+    enough = asyncio.Event()
+    asking = asyncio.create_task(ask_on())
+    try:
+        yield answers
+    finally:
+        enough.set()
+        await asking
+
+
+async def delays_of_an_unrelated_request(client: Client, meanwhile: object) -> float:
+    """The 99th percentile of what ``/i_want_you_now`` takes, in seconds, until ``meanwhile`` has ended."""
+    event = asyncio.ensure_future(meanwhile)  # type: ignore[call-overload]
+    delays = []
+    while not event.done():
+        answer = await client.fetch("/i_want_you_now")
+        assert answer.status == 200
+        delays.append(answer.took)
+        await asyncio.sleep(0.02)
+    await event
+    return statistics.quantiles(delays, n=100)[98]
+
+
+async def first_success(client: Client) -> None:
+    while (await client.fetch("/add?x=1&y=2", timeout=10)).status != 200:
+        await asyncio.sleep(0.05)

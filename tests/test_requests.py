@@ -1,0 +1,145 @@
+"""What the handlers of the articles answer, and when; on every broker and result backend that there is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from client import Client, get, run, statuses
+from servers import RabbitMQ
+from stack import Web, Worker
+
+
+@pytest.fixture(params=["web", "web_on_redis", "embedded"])
+def url(request: pytest.FixtureRequest) -> str:
+    server: Web = request.getfixturevalue(request.param)
+    return server.url
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "seconds"),
+    [
+        ("/async-sleep", "3", 3),
+        ("/gen-async-sleep", "3", 3),
+        ("/gen-async-sleep-add", "[2, 3]", 2),
+        ("/i_want_you_now", "i want you, right now!", 0),
+    ],
+)
+def test_a_request_is_answered_when_its_task_ends(url: str, path: str, body: str, seconds: int) -> None:
+    answer = get(url, path)
+
+    assert (answer.status, answer.body) == (200, body)
+    assert seconds <= answer.took < seconds + 1
+
+
+def test_the_tasks_can_be_called_by_their_names(url: str) -> None:
+    assert get(url, "/add?x=1&y=2").body == "3"
+    assert get(url, "/sleep?seconds=0.5").body == "0.5"
+    assert get(url, "/echo?msg=hello").body == "hello"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d [\d:.]+: hello", get(url, "/echo?msg=hello&timestamp=1").body)
+
+
+def test_a_failed_task_gives_500_with_its_exception(url: str) -> None:
+    answer = get(url, "/error?msg=went+wrong")
+
+    problem = json.loads(answer.body)
+    assert answer.status == 500
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert problem["exception"] == {"class": "Exception", "message": "went wrong"}
+    assert problem["type"].endswith("/task-failed")
+
+
+def test_the_relay_answers_with_the_reply_of_its_task(url: str) -> None:
+    assert get(url, "/", method="POST", body="abcdefghi").body == "cde"
+    assert get(url, "/", method="POST", body="äöüßÄÖÜ").body == "üßÄ"
+
+
+def test_the_relay_refuses_a_body_that_is_no_text(url: str) -> None:
+    assert get(url, "/", method="POST", body=b"\xff\xfe\xfd").status == 400
+
+
+def test_arguments_that_do_not_fit_give_422(url: str) -> None:
+    answer = get(url, "/add?x=1")
+
+    assert answer.status == 422
+    assert "'y'" in json.loads(answer.body)["detail"]
+
+
+def test_an_unknown_path_gives_404(url: str) -> None:
+    assert get(url, "/nothing-here").status == 404
+
+
+def test_200_requests_at_once_are_answered_together(url: str) -> None:
+    answers = run(Client(url).crowd(["/sleep?seconds=1"] * 200))
+
+    assert statuses(answers) == {200}
+    assert {answer.body for answer in answers} == {"1"}
+    received = [answer.received for answer in answers]
+    assert max(received) - min(received) < 2
+
+
+def test_the_first_request_is_no_slower_than_the_tenth(rabbitmq: RabbitMQ, worker: Worker) -> None:
+    async def ask_ten_times() -> list[float]:
+        return [(await client.fetch("/add?x=1&y=2")).took for _ in range(10)]
+
+    with Web(BROKER_URL=rabbitmq.url) as web:
+        client = Client(web.url)
+        first, *_, tenth = run(ask_ten_times())
+
+    assert first < tenth + 0.5  # the stall that this is about takes a second
+
+
+@pytest.mark.parametrize("server", ["web", "web_on_redis"])
+def test_calls_that_are_awaited_late_are_not_lost(server: str, request: pytest.FixtureRequest) -> None:
+    answer = get(request.getfixturevalue(server).url, "/late-then", timeout=5.0)
+
+    assert (answer.status, answer.body) == (200, "[0.5, 3]")
+
+
+def test_an_error_callback_gets_what_the_callback_does_not(web: Web) -> None:
+    assert get(web.url, "/catch-error").body == "caught TaskFailed"
+
+
+def test_an_exception_with_two_arguments_is_told_whole(web: Web) -> None:
+    problem = json.loads(get(web.url, "/fail_with_two?first=a&second=b").body)
+
+    assert problem["exception"]["class"] == "ValueError"
+    assert problem["exception"]["message"] == "('a', 'b')"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_past_its_deadline_a_request_gets_504_with_the_task_id(web: Web, method: str) -> None:
+    body = "" if method == "POST" else None
+    answer = get(web.url, "/sleep/3/0.5", method=method, body=body)
+
+    problem = json.loads(answer.body)
+    assert answer.status == 504
+    assert 0.5 <= answer.took < 2
+    assert re.fullmatch(r"[0-9a-f-]{36}", problem["id"])
+
+
+def test_a_plain_tornado_handler_gets_504_with_the_task_id_too(web: Web) -> None:
+    assert get(web.url, "/plain/0.1").body == "0.1"
+
+    answer = get(web.url, "/plain/3")
+
+    assert answer.status == 504
+    assert "id" in json.loads(answer.body)
+
+
+def test_an_8_mb_result_arrives_whole_and_at_once_on_an_idle_server(web: Web) -> None:
+    size = 8 * 1024 * 1024
+
+    async def ask() -> None:
+        client = Client(web.url)
+        await client.fetch("/i_want_you_now")
+        await asyncio.sleep(2)  # idle is the point
+        answer = await client.fetch(f"/big?size={size}", timeout=20)
+        assert answer.body == "x" * size
+        small = await client.fetch(f"/big?size={size}", timeout=20)
+        assert answer.took < small.took + 1.0
+
+    run(ask())

@@ -1,0 +1,96 @@
+"""Whatever one request does, the next fifty succeed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from client import Client, run
+from stack import Web
+
+EXCEPTIONS = ["ValueError", "OSError", "TimeoutError", "GreenletExit"]
+POISONS = ["content type", "broken json", "no status", "failure with a string"]
+
+
+@pytest.fixture(params=["web", "web_on_redis"])
+def url(request: pytest.FixtureRequest) -> str:
+    server: Web = request.getfixturevalue(request.param)
+    return server.url
+
+
+@asynccontextmanager
+async def fifty_good_ones_after(url: str) -> AsyncIterator[Client]:
+    client = Client(url)
+    yield client
+    answers = await client.crowd([f"/add?x={number}&y=1" for number in range(50)], timeout=10)
+    assert [answer.body for answer in answers] == [str(number + 1) for number in range(50)]
+    await nothing_left_behind(client)
+
+
+async def nothing_left_behind(client: Client) -> None:
+    """Wait until nothing is kept for any request."""
+    for _ in range(100):
+        inside = json.loads((await client.fetch("/inside")).body)
+        if not any(inside[what] for what in ("ledger", "outbox", "in_flight", "pending", "buffered", "held")):
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"something is kept: {inside}")
+
+
+@pytest.mark.parametrize("exception", EXCEPTIONS)
+def test_a_callback_that_raises_gives_500(url: str, exception: str) -> None:
+    async def conversation() -> None:
+        async with fifty_good_ones_after(url) as client:
+            assert (await client.fetch(f"/raise/{exception}", timeout=5)).status == 500
+
+    run(conversation())
+
+
+@pytest.mark.parametrize("exception", EXCEPTIONS)
+def test_a_method_that_raises_gives_500(url: str, exception: str) -> None:
+    async def conversation() -> None:
+        async with fifty_good_ones_after(url) as client:
+            assert (await client.fetch(f"/raise-in-method/{exception}", timeout=5)).status == 500
+
+    run(conversation())
+
+
+def test_a_task_that_fails_harms_nobody(url: str) -> None:
+    async def conversation() -> None:
+        async with fifty_good_ones_after(url) as client:
+            assert (await client.fetch("/error?msg=no")).status == 500
+
+    run(conversation())
+
+
+def test_a_result_after_the_504_harms_nobody(url: str) -> None:
+    async def conversation() -> None:
+        async with fifty_good_ones_after(url) as client:
+            assert (await client.fetch("/sleep/1/0.3")).status == 504
+            await asyncio.sleep(1)  # the result is on its way now
+
+    run(conversation())
+
+
+def test_a_client_that_left_harms_nobody(url: str) -> None:
+    async def conversation() -> None:
+        async with fifty_good_ones_after(url) as client:
+            assert (await client.fetch("/sleep/1/10", timeout=0.3)).status == 599
+            assert (await client.fetch("/sleep/1/10", timeout=0.3, method="POST", body="")).status == 599
+
+    run(conversation())
+
+
+@pytest.mark.parametrize("kind", POISONS)
+def test_a_reply_that_is_none_gives_502_at_once(web: Web, kind: str) -> None:
+    async def conversation() -> None:
+        async with fifty_good_ones_after(web.url) as client:
+            answer = await client.fetch(f"/poison?kind={kind.replace(' ', '+')}", timeout=10)
+            assert answer.status == 502
+            assert json.loads(answer.body)["type"].endswith("/unreadable-reply")
+
+    run(conversation())
