@@ -5,13 +5,19 @@ from functools import partial
 
 from celery.backends.rpc import RPCBackend
 from celery.worker.consumer import Consumer
+from kombu.exceptions import OperationalError
 
 
 class PromptConsumer(Consumer):
-    """Looks for a lost broker every second; Celery's pauses grow by 2 s, up to 30 s, and no setting changes it."""
+    """Tries to reach a lost broker every second, and no longer than 4 s. No setting does that under gevent."""
+
+    def __init__(self, *args, **kwargs):
+        """As Celery's, which takes the time-out away, for a gevent bug of old: its workers then hang for ever."""
+        super().__init__(*args, **kwargs)
+        self.app.conf.broker_connection_timeout = 4
 
     def ensure_connected(self, conn):
-        """As Celery's, with other pauses."""
+        """As Celery's, whose pauses grow by 2 s, up to 30 s."""
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=1)
         return super().ensure_connected(conn)
 
@@ -19,7 +25,13 @@ class PromptConsumer(Consumer):
 class PatientReplies(RPCBackend):
     """Sends a reply until the broker has confirmed it; Celery gives up after 20 s and makes the task a failure."""
 
-    retry_policy = {"max_retries": None, "interval_start": 0, "interval_step": 0.5, "interval_max": 1}  # seconds
+    retry_policy = {
+        "max_retries": None,
+        "interval_start": 0,  # seconds, like the next two
+        "interval_step": 0.5,
+        "interval_max": 1,
+        "retry_errors": (OperationalError,),  # a new connection of the pool that cannot be made
+    }
 
     def store_result(self, task_id, result, state, traceback=None, request=None, **kwargs):
         """As Celery's, but a broker that says nothing for 10 s is taken for lost: Celery would wait for ever."""
@@ -85,6 +97,6 @@ worker_enable_remote_control = False
 # Redis is waited for; and with fewer connections than tasks at once, results are lost (24 of 8000 at redis-py's 100).
 result_backend_always_retry = True
 result_backend_max_sleep_between_retries_ms = 1000
-redis_socket_timeout = 5  # seconds
-redis_socket_connect_timeout = 5  # seconds
+redis_socket_timeout = 3  # seconds
+redis_socket_connect_timeout = 2  # seconds
 redis_max_connections = 1000

@@ -110,7 +110,6 @@ class RequestHandler(tornado.web.RequestHandler):
         """
         HeldRequest.of(self)
         if self.settings.get("draining"):
-            self.request.connection.no_keep_alive = True  # type: ignore[union-attr]
             raise ShuttingDown("this process is shutting down")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -132,6 +131,8 @@ def write_problem(handler: tornado.web.RequestHandler, error: BaseException | No
         status, body = error.status, error.problem()
         if error.retry_after is not None:
             handler.set_header("Retry-After", str(error.retry_after))
+        if isinstance(error, ShuttingDown):
+            handler.set_header("Connection", "close")
     else:
         title = tornado.web.httputil.responses.get(status, "Unknown")
         body = {"type": "about:blank", "title": title, "status": status}

@@ -170,7 +170,7 @@ class ChannelBackend(celery_redis.RedisBackend):  # type: ignore[misc]
             "protocol": 2,
             "retry": Retry(NoBackoff(), 0),
             "socket_connect_timeout": self.settings.connect_timeout,
-            "socket_timeout": self.settings.heartbeat,
+            "socket_timeout": self.settings.connect_timeout,
         }
         connection = self._create_client(**parameters).connection_pool.make_connection()
         connection.connect()

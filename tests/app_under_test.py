@@ -89,13 +89,19 @@ class CallMore(ringback.RequestHandler):
 class FromGreenlets(ringback.RequestHandler):
     """Fifty greenlets call at once, none of them the loop's."""
 
-    async def get(self) -> None:
-        results: dict[int, int] = {}
-        calls = [gevent.spawn(tasks.add.delay, number, number) for number in range(50)]
-        for number, greenlet in enumerate(calls):
-            greenlet.join()
-            results[number] = await greenlet.value
-        self.write(str(all(results[number] == 2 * number for number in results) and len(results)))
+    @ringback.asynchronous
+    def get(self) -> None:
+        self.results: dict[str, int] = {}
+        for number in range(50):
+            gevent.spawn(self.call, number)
+
+    def call(self, number: int) -> None:
+        tasks.add.delay(number, number).then(lambda call: self.on_result(number, call.result))
+
+    def on_result(self, number: int, result: int) -> None:
+        self.results[str(number)] = result
+        if len(self.results) == 50:
+            self.finish(self.results)
 
 
 class Inside(ringback.RequestHandler):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,6 +50,14 @@ class Client:
     async def crowd(self, paths: Iterable[str], **options: Any) -> list[Answer]:
         """All at once."""
         return await asyncio.gather(*(self.fetch(path, **options) for path in paths))
+
+
+async def until(client: Client, condition: Callable[[dict[str, int]], bool], timeout: float = 10.0) -> None:
+    """Wait until what the process keeps, as ``/inside`` tells it, fulfils the condition."""
+    end = time.monotonic() + timeout
+    while not condition(inside := json.loads((await client.fetch("/inside")).body)):
+        assert time.monotonic() < end, inside
+        await asyncio.sleep(0.01)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

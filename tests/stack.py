@@ -75,9 +75,13 @@ class Process:
             time.sleep(0.02)
         return found
 
-    def terminate(self, timeout: float = 30.0) -> int:
+    def terminate(self) -> int:
         """Send SIGTERM; returns the exit code."""
         self._process.send_signal(signal.SIGTERM)
+        return self.wait(30)
+
+    def wait(self, timeout: float) -> int:
+        """Wait until it has ended by itself; returns the exit code."""
         return self._process.wait(timeout)
 
     def cpu_seconds(self) -> float:

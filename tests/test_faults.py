@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from client import Answer, Client, run, statuses
+from client import Answer, Client, run, statuses, until
 from proxy import Proxy
 from servers import RabbitMQ, Redis, need
 from stack import Web, Worker
@@ -42,7 +42,8 @@ def through_a_proxy(server: RabbitMQ | Redis) -> Iterator[tuple[str, Proxy]]:
 @pytest.fixture(scope="module")
 def broken_broker() -> Iterator[Stack]:
     with need(RabbitMQ) as server, through_a_proxy(server) as (url, proxy):
-        with Worker(BROKER_URL=url), Web(BROKER_URL=url) as web:
+        variables = {"BROKER_URL": url, "RINGBACK_DEADLINE": str(DEADLINE)}
+        with Worker(**variables), Web(**variables) as web:
             yield Stack(web.url, server, proxy)
 
 
@@ -50,6 +51,7 @@ def broken_broker() -> Iterator[Stack]:
 def broken_redis(rabbitmq: RabbitMQ) -> Iterator[Stack]:
     with need(Redis) as server, through_a_proxy(server) as (url, proxy):
         variables = {"BROKER_URL": rabbitmq.url, "RESULT_BACKEND": url, "TASK_QUEUE": "broken-redis"}
+        variables["RINGBACK_DEADLINE"] = str(DEADLINE)
         with Worker(**variables), Web(**variables) as web:
             yield Stack(web.url, server, proxy)
 
@@ -137,12 +139,7 @@ def assert_right_or_clear_no(answer: Answer) -> None:
 
 async def all_confirmed(client: Client, held: int) -> None:
     """Wait until so many requests are held, and the broker has confirmed all of their messages."""
-    for _ in range(200):
-        inside = json.loads((await client.fetch("/inside")).body)
-        if inside["ledger"] >= held and inside["outbox"] == inside["in_flight"] == 0:
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail(f"not confirmed: {inside}")
+    await until(client, lambda inside: inside["ledger"] >= held and inside["outbox"] == inside["in_flight"] == 0)
 
 
 @asynccontextmanager

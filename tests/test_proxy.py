@@ -79,8 +79,8 @@ def receive(client: socket.socket, size: int) -> bytes:
         return reader.read(size)
 
 
-def is_silent(client: socket.socket) -> bool:
-    return not select.select([client], [], [], MOMENT)[0]
+def are_silent(*clients: socket.socket) -> bool:
+    return not select.select(clients, [], [], MOMENT)[0]
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -150,7 +150,7 @@ def test_a_stall_holds_bytes_and_passes_them_when_restored(connect: Connect, pro
     old.sendall(b"from before")
     new.sendall(b"from within")
 
-    assert is_silent(old) and is_silent(new)
+    assert are_silent(old, new)
     proxy.restore()
     assert receive(old, 11) == b"from before"
     assert receive(new, 11) == b"from within"
@@ -164,11 +164,11 @@ def test_a_black_hole_silences_its_connections_for_ever(proxy: Proxy, connect: C
     new = connect()
     old.sendall(b"lost")
     new.sendall(b"lost")
-    assert is_silent(old) and is_silent(new)
+    assert are_silent(old, new)
 
     proxy.restore()
     assert ask(connect()) == b"hello"
-    assert is_silent(old) and is_silent(new)
+    assert are_silent(old, new)
     assert proxy.connections == 3
 
 
@@ -184,11 +184,7 @@ def test_dropped_connections_may_come_back_at_once(proxy: Proxy, connect: Connec
 
 
 def test_a_client_is_reset_when_the_server_refuses() -> None:
-    with (
-        pytest.raises(ConnectionResetError),
-        Proxy("127.0.0.1", free_port()) as proxy,
-        call(proxy) as client,
-    ):
+    with pytest.raises(ConnectionResetError), Proxy("127.0.0.1", free_port()) as proxy, call(proxy) as client:
         client.recv(1)
 
 
@@ -225,6 +221,7 @@ def test_a_server_ends_with_a_test_process_that_is_killed(tmp_path: Path) -> Non
 
     child = subprocess.run(command, env=env, cwd=here, stdout=subprocess.PIPE)
 
+    assert child.returncode == -9
     until(lambda: refuses(int(child.stdout)))
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from client import Client, run
+from client import Client, run, until
 from stack import Web
 
 EXCEPTIONS = ["ValueError", "OSError", "TimeoutError", "GreenletExit"]
@@ -33,12 +33,8 @@ async def fifty_good_ones_after(url: str) -> AsyncIterator[Client]:
 
 async def nothing_left_behind(client: Client) -> None:
     """Wait until nothing is kept for any request."""
-    for _ in range(100):
-        inside = json.loads((await client.fetch("/inside")).body)
-        if not any(inside[what] for what in ("ledger", "outbox", "in_flight", "pending", "buffered", "held")):
-            return
-        await asyncio.sleep(0.1)
-    pytest.fail(f"something is kept: {inside}")
+    kept = ("ledger", "outbox", "in_flight", "pending", "buffered", "held")
+    await until(client, lambda inside: not any(inside[what] for what in kept))
 
 
 @pytest.mark.parametrize("exception", EXCEPTIONS)

@@ -1,0 +1,21 @@
+# Everything that a person does here. PYTHON may name another interpreter: make run PYTHON=python3.12
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+run: .venv/run  ## start on an embedded broker and worker; PORT=8000 for another port
+	@python app.py
+
+test: .venv/dev  ## run the tests, on private servers
+	@scripts/servers
+	python -m pytest
+
+check: .venv/dev  ## lint, format and types
+	ruff check . && ruff format --check . && mypy
+
+.venv/run: requirements.txt scripts/venv
+	@scripts/venv $(PYTHON) $< run && touch $@
+
+.venv/dev: requirements-dev.txt requirements.txt scripts/venv
+	@scripts/venv $(PYTHON) $< test && touch $@ .venv/run
+
+.PHONY: run test check

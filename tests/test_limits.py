@@ -1,0 +1,85 @@
+"""A clear no, at once: the outbox is full, the broker has blocked publishing, there is no broker at all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from client import Client, get, run, statuses, until
+from proxy import Proxy
+from servers import RabbitMQ, free_port, need
+from stack import Web, Worker
+from test_faults import delays_of_an_unrelated_request, first_success
+
+
+def test_a_full_outbox_says_so_at_once_and_publishes_nothing(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    limit, count = 10, tmp_path / "count"
+    path = f"/count_to?path={count}"
+    port = urlsplit(rabbitmq.url).port
+    assert port is not None
+
+    async def conversation() -> None:
+        client = Client(web.url)
+        await first_success(client)
+        proxy.stall()
+        waiting = asyncio.create_task(client.crowd([path] * limit))
+        await until(client, lambda inside: inside["outbox"] + inside["in_flight"] == limit)
+        refused = [await client.fetch(path) for _ in range(30)]
+        unconfirmed = await waiting
+        proxy.restore()
+        await first_success(client)
+
+        assert statuses(unconfirmed) == statuses(refused) == {503}
+        assert all("/outbox-full" in answer.body for answer in refused)
+        assert all(answer.headers["Retry-After"] for answer in refused)
+        assert statistics.median(answer.took for answer in refused) < 0.05
+
+    with Proxy("127.0.0.1", port) as proxy:
+        url = rabbitmq.url.replace(str(port), str(proxy.port))
+        queue = "outbox"
+        with Web(BROKER_URL=url, TASK_QUEUE=queue, RINGBACK_OUTBOX_LIMIT=str(limit)) as web:
+            with Worker(BROKER_URL=rabbitmq.url, TASK_QUEUE=queue):
+                run(conversation())
+    ran = count.read_text().splitlines() if count.exists() else []
+    assert len(ran) <= limit
+
+
+def test_a_blocked_broker_delays_no_unrelated_request() -> None:
+    async def conversation() -> None:
+        client = Client(web.url)
+        await first_success(client)
+        held = asyncio.create_task(client.fetch("/sleep/2/60"))
+        calm = await delays_of_an_unrelated_request(client, asyncio.sleep(1))
+
+        await asyncio.to_thread(broker.ctl, "set_vm_memory_high_watermark", "0.0000001")
+        troubled = await delays_of_an_unrelated_request(client, ask_the_blocked(client))
+        assert "blocked" in web.output
+        await asyncio.to_thread(broker.ctl, "set_vm_memory_high_watermark", "0.4")
+
+        await asyncio.wait_for(first_success(client), 5)
+        answer = await held
+        assert (answer.status, answer.body) == (200, "2.0")
+        assert troubled < max(0.05, 3 * calm)
+
+    async def ask_the_blocked(client: Client) -> None:
+        first = await client.fetch("/add?x=1&y=2")
+        second = await client.fetch("/add?x=1&y=2")
+        for answer in (first, second):
+            assert answer.status == 503
+            assert answer.headers["Retry-After"]
+        assert second.took < first.took / 2  # once it is known, the no comes at once
+
+    with need(RabbitMQ) as broker, Worker(BROKER_URL=broker.url), Web(BROKER_URL=broker.url) as web:
+        run(conversation())
+
+
+def test_without_a_broker_the_process_starts_and_says_so() -> None:
+    with Web(BROKER_URL=f"amqp://127.0.0.1:{free_port()}//") as web:
+        answer = get(web.url, "/add?x=1&y=2")
+
+        assert answer.status == 503
+        assert json.loads(answer.body)["type"].endswith("/broker-unavailable")
+        assert get(web.url, "/i_want_you_now").status == 200

@@ -1,0 +1,73 @@
+"""SIGTERM and SIGINT: what is held gets its answer, or a clear no, and the process ends well."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from client import Client, run, until
+from servers import RabbitMQ
+from stack import Web, Worker
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_held_requests_are_answered_before_the_process_ends(
+    rabbitmq: RabbitMQ, worker: Worker, number: signal.Signals
+) -> None:
+    async def conversation() -> None:
+        held = asyncio.create_task(client.crowd(["/sleep/1/25", "/plain/0.4"]))
+        await until(client, lambda inside: inside["held"] == 2)
+        os.kill(web.pid, number)
+        await asyncio.to_thread(web.wait_for, "shutting down: 2 requests held")
+        late = await client.fetch("/i_want_you_now")
+        assert late.status == 599  # refused
+        assert [answer.body for answer in await held] == ["1.0", "0.4"]
+
+    with Web(BROKER_URL=rabbitmq.url) as web:
+        client = Client(web.url)
+        run(conversation())
+        assert web.wait(10) == 0
+
+
+def test_what_is_not_answered_within_the_grace_time_gets_503(rabbitmq: RabbitMQ, worker: Worker) -> None:
+    async def conversation() -> None:
+        held = asyncio.create_task(client.crowd(["/sleep/20/25", "/sleep/19/25"]))
+        await until(client, lambda inside: inside["held"] == 2)
+        os.kill(web.pid, signal.SIGTERM)
+        for answer in await held:
+            assert answer.status == 503
+            assert answer.headers["Retry-After"]
+            assert "shutting-down" in answer.body
+
+    with Web(BROKER_URL=rabbitmq.url, RINGBACK_GRACE="1") as web:
+        client = Client(web.url)
+        run(conversation())
+        assert web.wait(10) == 0
+
+
+def test_a_connection_that_stays_open_gets_no_new_answers(rabbitmq: RabbitMQ, worker: Worker) -> None:
+    async def conversation() -> None:
+        host, port = web.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        held = asyncio.create_task(client.fetch("/sleep/1.5/25"))
+        request = f"GET /i_want_you_now HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        writer.write(request)
+        assert b"200" in await reader.readline()
+        await reader.readuntil(b"now!")
+        await until(client, lambda inside: inside["held"] == 1)
+        os.kill(web.pid, signal.SIGTERM)
+        await asyncio.to_thread(web.wait_for, "shutting down")
+        writer.write(request)
+        answer = (await reader.read()).decode()  # to the end: the server closes
+        assert answer.startswith("HTTP/1.1 503")
+        assert "Connection: close" in answer
+        assert (await held).status == 200
+        writer.close()
+
+    with Web(BROKER_URL=rabbitmq.url) as web:
+        client = Client(web.url)
+        run(conversation())
+        assert web.wait(10) == 0
