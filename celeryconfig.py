@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from typing import ClassVar
 
 from celery.backends.rpc import RPCBackend
 from celery.worker.consumer import Consumer
@@ -25,7 +26,7 @@ class PromptConsumer(Consumer):
 class PatientReplies(RPCBackend):
     """Sends a reply until the broker has confirmed it; Celery gives up after 20 s and makes the task a failure."""
 
-    retry_policy = {
+    retry_policy: ClassVar = {
         "max_retries": None,
         "interval_start": 0,  # seconds, like the next two
         "interval_step": 0.5,
@@ -71,14 +72,13 @@ result_backend_thread_safe = True
 # Replies survive a restart of the broker.
 result_persistent = True
 
+# The worker knows that its reply has arrived. Without, all replies sent into a dying connection were lost.
+broker_transport_options = {"confirm_publish": True}
 if broker_url.startswith("memory:"):
     broker_transport_options = {"polling_interval": 0.01}  # seconds; kombu's default of 1 is each request's latency
-else:
-    # The worker knows that its reply has arrived. Without, all replies sent into a dying connection were lost.
-    broker_transport_options = {"confirm_publish": True}
 
-# A worker notices a lost broker in 20 s; Celery's default is 120 s a heartbeat.
-broker_heartbeat = 10
+# A worker notices a silent broker after two heartbeats; Celery's default is 120 s for one. RabbitMQ advises 5 to 20.
+broker_heartbeat = 5
 
 # A worker waits for its broker for as long as it takes, at start and later.
 broker_connection_retry_on_startup = True

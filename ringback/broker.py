@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import gevent
-import kombu
 from celery import Celery
+from kombu import Connection
 
 from ringback.settings import Settings
 
@@ -29,7 +29,7 @@ class Link:
     """
 
     def __init__(self, app: Celery, settings: Settings, **transport_options: Any) -> None:
-        self._connection: kombu.Connection = app.connection_for_write(
+        self._connection: Connection = app.connection_for_write(
             heartbeat=settings.heartbeat,
             connect_timeout=settings.connect_timeout,
             transport_options={"confirm_publish": False, **transport_options},
@@ -79,10 +79,8 @@ class Link:
         """Shut the socket, so that whoever waits on it stops waiting."""
         sock = getattr(getattr(self._raw, "_transport", None), "sock", None)
         if sock is not None:
-            try:
+            with suppress(OSError):  # the peer was faster
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:  # the peer was faster
-                pass
 
     def discard(self) -> None:
         """Free everything without a word to the broker."""

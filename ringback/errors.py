@@ -102,6 +102,13 @@ class BrokerUnavailable(Refused):
     retry_after = 2
 
 
+class RepliesUnavailable(Refused):
+    """Results have had no way back for longer than the publish time-out, so no call is made."""
+
+    slug = "replies-unavailable"
+    retry_after = 2
+
+
 class PublishUnconfirmed(Refused):
     """The broker did not confirm the message within the publish time-out; the task may still run."""
 

@@ -8,10 +8,11 @@ Tornado handler.
 from __future__ import annotations
 
 import functools
+import http.client
 import json
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakSet
 
 import tornado.web
@@ -29,14 +30,13 @@ class HeldRequest:
     """A request that is held open; the ``Holder`` of the calls that are made to answer it."""
 
     #: All that are not answered yet, and some that are: see ``held``.
-    _all: WeakSet[HeldRequest] = WeakSet()
+    _all: ClassVar[WeakSet[HeldRequest]] = WeakSet()
 
     def __init__(self, handler: tornado.web.RequestHandler) -> None:
         self.handler = handler
         self.deadline: float | None = getattr(handler, "deadline", None)
         self._calls: list[Call] = []
-        if handler.request.connection is not None:
-            handler.request.connection.set_close_callback(self._on_client_gone)
+        handler.request.connection.set_close_callback(self._on_client_gone)  # type: ignore[union-attr]
         self._all.add(self)
 
     @classmethod
@@ -66,7 +66,10 @@ class HeldRequest:
         status = error.status_code if isinstance(error, HTTPError) else 500
         exc_info = (type(error), error, error.__traceback__)
         self.handler.log_exception(*exc_info)
-        if isinstance(error, RingbackError) and type(self.handler).write_error is tornado.web.RequestHandler.write_error:
+        if (
+            isinstance(error, RingbackError)
+            and type(self.handler).write_error is tornado.web.RequestHandler.write_error
+        ):
             write_problem(self.handler, error)  # Tornado's page would not name the task
         else:
             self.handler.send_error(status, exc_info=exc_info)
@@ -134,7 +137,7 @@ def write_problem(handler: tornado.web.RequestHandler, error: BaseException | No
         if isinstance(error, ShuttingDown):
             handler.set_header("Connection", "close")
     else:
-        title = tornado.web.httputil.responses.get(status, "Unknown")
+        title = http.client.responses.get(status, "Unknown")
         body = {"type": "about:blank", "title": title, "status": status}
         if isinstance(error, HTTPError) and error.log_message:
             body["detail"] = error.log_message

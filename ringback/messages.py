@@ -6,12 +6,12 @@ Runs on whichever greenlet calls the task, mostly the loop's, and does no I/O.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from celery.app.amqp import AMQP
 from kombu import serialization
 from kombu.compression import compress
-from kombu.utils.objects import cached_property
 
 from ringback.errors import BadArguments
 from ringback.outbox import Message, Outbox

@@ -28,9 +28,7 @@ class PublishLink:
     Transports other than AMQP have no confirms: there a message counts as confirmed when its publish returns.
     """
 
-    def __init__(
-        self, app: Celery, outbox: Outbox, fail: Callable[[Message, str], None], settings: Settings
-    ) -> None:
+    def __init__(self, app: Celery, outbox: Outbox, fail: Callable[[Message, str], None], settings: Settings) -> None:
         self._outbox = outbox
         self._fail = fail
         self._lost: Exception | None = None
@@ -78,7 +76,7 @@ class PublishLink:
                 self._write(self._unwritten.pop())
 
     def expire(self, born_before: float) -> None:
-        """Give up what waits for its confirm since before then, and the link with it unless the broker has blocked it."""
+        """Give up what waits for its confirm since before then, and then the link, unless the broker has blocked it."""
         late = [tag for tag, message in self._unconfirmed.items() if message.born < born_before]
         for tag in late:
             self._fail(self._unconfirmed[tag], "the broker did not confirm the message in time")

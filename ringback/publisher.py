@@ -45,7 +45,7 @@ class Publisher:
         self._settings = settings
         self._link: PublishLink | None = None
         self._down_since: float | None = time.monotonic()
-        self._greenlets: list[gevent.Greenlet] = []
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def start(self) -> None:
         """Begin to publish; returns at once."""

@@ -33,7 +33,7 @@ class ChannelConsumer(ReplyConsumer):
     """Subscribed to the channel of every call that is waited for."""
 
     _reader: Connection | None = None
-    _subscriber: gevent.Greenlet | None = None
+    _subscriber: gevent.Greenlet[..., None] | None = None
     _heard = 0.0
 
     def __init__(self, *args: Any) -> None:
@@ -80,7 +80,8 @@ class ChannelConsumer(ReplyConsumer):
 
         :raises Exception: the connection is lost, or Redis has been silent for two heartbeats.
         """
-        assert self._reader is not None and self._subscriber is not None
+        assert self._reader is not None
+        assert self._subscriber is not None
         if self._subscriber.dead:
             raise self._subscriber.exception or ConnectionError("the subscriber has ended")
         if self._reader.can_read(timeout=timeout or 1.0):
@@ -172,6 +173,6 @@ class ChannelBackend(celery_redis.RedisBackend):  # type: ignore[misc]
             "socket_connect_timeout": self.settings.connect_timeout,
             "socket_timeout": self.settings.connect_timeout,
         }
-        connection = self._create_client(**parameters).connection_pool.make_connection()
+        connection: Connection = self._create_client(**parameters).connection_pool.make_connection()
         connection.connect()
         return connection

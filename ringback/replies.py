@@ -9,14 +9,15 @@ connection is rebuilt, with the same queue, for as long as it takes.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
-import kombu
 from celery import states
 from celery.backends import rpc
 from celery.backends.asynchronous import BaseResultConsumer, geventDrainer
 from gevent.event import Event
+from kombu import Consumer, Queue
 
 from ringback.broker import Link
 from ringback.settings import Settings
@@ -40,14 +41,14 @@ class ReplyDrainer(geventDrainer):  # type: ignore[misc]
             try:
                 consumer.open()
                 logger.info("listening for replies")
+                consumer.down_since, pause = None, 0.0
                 consumer.ready.set()
-                pause = 0.0
                 while not self._stopped.is_set():
                     consumer.drain_events(timeout=1.0)
                     self._send_drain_complete_event()
             except Exception as error:
                 logger.warning("no connection for replies, next attempt in %.1f s: %s", pause, error)
-                consumer.ready.clear()
+                consumer.down_since = consumer.down_since or time.monotonic()
                 consumer.abandon()
                 self._stopped.wait(pause)
                 pause = min(2 * pause + 0.1, consumer.backend.settings.backoff_limit)
@@ -62,7 +63,8 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
     def __init__(self, backend: Any, *args: Any) -> None:
         super().__init__(backend, *args)
         self.drainer = ReplyDrainer(self)
-        self.ready = Event()  #: set while replies can come
+        self.ready = Event()  #: set once replies can come
+        self.down_since: float | None = time.monotonic()
 
     def deliver(self, meta: Any, task_id: str | None) -> None:
         """Fulfil whoever waits for this reply. If nobody does, drop it: Celery would keep late ones for ever.
@@ -99,7 +101,7 @@ class QueueConsumer(ReplyConsumer):
         link = self._link = Link(self.app, settings)
         self._unacknowledged = 0
         with link.within(settings.connect_timeout):
-            kombu.Consumer(
+            Consumer(
                 link.channel,
                 [self.backend.binding],
                 no_ack=not link.speaks_amqp,
@@ -167,11 +169,9 @@ class ReplyQueueBackend(rpc.RPCBackend):  # type: ignore[misc]
     on_unreadable: Callable[[str, Exception], None]
 
     @property
-    def binding(self) -> kombu.Queue:
-        """The reply queue. Not ``auto_delete``, as Celery's is: what ends while the connection is lost would be lost."""
-        return self.Queue(
-            self.oid, self.exchange, self.oid, durable=True, expires=self.settings.reply_queue_expires
-        )
+    def binding(self) -> Queue:
+        """The reply queue. Not ``auto_delete``, as Celery's is, which loses what ends while the connection is lost."""
+        return self.Queue(self.oid, self.exchange, self.oid, durable=True, expires=self.settings.reply_queue_expires)
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Nothing to do: Celery would declare the queue here, a round trip for every call."""

@@ -1,4 +1,4 @@
-"""What can be set, and why each number is what it is. Read once, at start, from the environment; any greenlet reads it."""
+"""What can be set, and why each number is what it is. Read once from the environment; any greenlet may read it."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,16 @@ from celery import Celery, states
 from gevent import monkey
 
 from ringback.calls import Call, current_holder
-from ringback.errors import BadSetting, DeadlineExceeded, NoResult, RingbackError, ShuttingDown, TaskFailed, UnreadableReply
+from ringback.errors import (
+    BadSetting,
+    DeadlineExceeded,
+    NoResult,
+    RepliesUnavailable,
+    RingbackError,
+    ShuttingDown,
+    TaskFailed,
+    UnreadableReply,
+)
 from ringback.hop import Hop
 from ringback.ledger import Ledger
 from ringback.messages import OutboxAMQP
@@ -71,11 +81,14 @@ class Switchboard:
     def admit(self) -> None:
         """Any greenlet: say no before a message is made.
 
-        :raises Refused: this process is ending, or the broker is away.
+        :raises Refused: this process is ending, or the broker is away, or results have no way back.
         """
         if self._draining:
             raise ShuttingDown("this process is shutting down")
         self.publisher.check()
+        down_since = self._consumer.down_since
+        if down_since is not None and time.monotonic() - down_since > self.settings.publish_timeout:
+            raise RepliesUnavailable("results cannot come back for now")
 
     def hold(self, call: Call) -> asyncio.Future[Any]:
         """Any greenlet: wait for a call; the future ends with its result, or with one of the package's errors.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,10 +36,10 @@ class Process:
 
     def __init__(self, command: Sequence[str], ready: str, **variables: str) -> None:
         self._command, self._ready, self._variables = command, ready, variables
-        self._log = tempfile.NamedTemporaryFile("r", prefix="ringback-", suffix=".log", errors="replace")
+        self._log = Path(tempfile.mkdtemp(prefix="ringback-")) / "log"
 
     def __enter__(self) -> Process:
-        with open(self._log.name, "w") as log:
+        with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 self._command,
                 stdout=log,
@@ -50,13 +51,15 @@ class Process:
         self.wait_for(self._ready)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is not None:
             print(f"--- {' '.join(self._command)}\n{self.output[-6000:]}")
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self._log.close()
+        shutil.rmtree(self._log.parent)
 
     @property
     def pid(self) -> int:
@@ -64,7 +67,7 @@ class Process:
 
     @property
     def output(self) -> str:
-        return Path(self._log.name).read_text(errors="replace")
+        return self._log.read_text(errors="replace")
 
     def wait_for(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
         """Wait until the output shows the pattern."""
@@ -111,7 +114,9 @@ class Worker(Process):
     """A worker with the tasks of the tests beside the project's own, started with the Procfile's own flags."""
 
     def __init__(self, **variables: str) -> None:
-        line = procfile()["worker"].replace("-A tasks", "-A more_tasks") + f" --hostname ringback-{os.urandom(4).hex()}@%h"
+        line = (
+            procfile()["worker"].replace("-A tasks", "-A more_tasks") + f" --hostname ringback-{os.urandom(4).hex()}@%h"
+        )
         line = line.replace("--loglevel WARNING", "--loglevel INFO")  # which says when it is ready
         super().__init__(["sh", "-c", f"exec {line}"], ready=r"ready\.", **variables)
 

@@ -22,6 +22,9 @@ DEADLINE = 90
 
 PUBLISH_TIMEOUT = 3.0
 
+#: The ways to say no.
+NOS = ("/broker-unavailable", "/publish-unconfirmed", "/replies-unavailable")
+
 
 class Stack:
     """Web process and worker, one of whose servers is reached through a proxy."""
@@ -134,7 +137,7 @@ def assert_right_or_clear_no(answer: Answer) -> None:
     assert answer.status == 503, answer
     assert answer.took < PUBLISH_TIMEOUT + 1
     assert answer.headers["Retry-After"]
-    assert json.loads(answer.body)["type"].endswith(("/broker-unavailable", "/publish-unconfirmed"))
+    assert json.loads(answer.body)["type"].endswith(NOS)
 
 
 async def all_confirmed(client: Client, held: int) -> None:

@@ -22,8 +22,12 @@ def test_20_000_requests_leave_nothing_behind(rabbitmq: RabbitMQ, worker: Worker
                 client.crowd(["/sleep/0.6/0.4"] * KIND),
                 client.crowd(["/sleep/0.5/25"] * KIND, timeout=0.3),
             )
-            tally.append([[answer.status for answer in kind].count(status) for kind, status in
-                          ((answered, 200), (late, 504), (left, 599))])
+            tally.append(
+                [
+                    [answer.status for answer in kind].count(status)
+                    for kind, status in ((answered, 200), (late, 504), (left, 599))
+                ]
+            )
 
     async def conversation() -> tuple[int, int]:
         await half()

@@ -39,10 +39,11 @@ def test_a_full_outbox_says_so_at_once_and_publishes_nothing(rabbitmq: RabbitMQ,
 
     with Proxy("127.0.0.1", port) as proxy:
         url = rabbitmq.url.replace(str(port), str(proxy.port))
-        queue = "outbox"
-        with Web(BROKER_URL=url, TASK_QUEUE=queue, RINGBACK_OUTBOX_LIMIT=str(limit)) as web:
-            with Worker(BROKER_URL=rabbitmq.url, TASK_QUEUE=queue):
-                run(conversation())
+        with (
+            Web(BROKER_URL=url, TASK_QUEUE="outbox", RINGBACK_OUTBOX_LIMIT=str(limit)) as web,
+            Worker(BROKER_URL=rabbitmq.url, TASK_QUEUE="outbox"),
+        ):
+            run(conversation())
     ran = count.read_text().splitlines() if count.exists() else []
     assert len(ran) <= limit
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import amqp
 import pytest
 import redis
+
 from proxy import Proxy
 from servers import RabbitMQ, Redis, free_port, need
 
