@@ -44,11 +44,14 @@ async def _serve(
     try:
         sockets = bind_sockets(port, address)
     except OSError as error:
-        raise BadSetting(f"cannot listen on {address}, port {port} ({error.strerror}): try --port=0") from error
+        switchboard.stop()
+        raise BadSetting(
+            f"cannot listen on {address}, port {port}: {error.strerror}. Choose another with --port=… or PORT=…"
+        ) from error
     server.add_sockets(sockets)
     host, port = sockets[0].getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    print(f"Ringback listens on {url}\nTry: curl {url}{example}", flush=True)
+    print(f"Ringback listens on {url}\nTry: curl {url.replace('0.0.0.0', '127.0.0.1')}{example}", flush=True)
     await ended.wait()
     await _drain(application, server, switchboard)
 

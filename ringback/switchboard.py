@@ -134,15 +134,15 @@ class Switchboard:
 
     def _take_seams(self) -> None:
         app = self.app
-        app.conf.result_backend  # noqa: B018  loads the configuration, which would override what follows
+        url = str(app.conf.result_backend)  # loads the configuration, which would undo the next lines if it came later
+        if url.partition(":")[0] not in BACKENDS:
+            raise BadSetting(f"result backend {url!r} cannot ring back: use rpc:// or redis://")
         app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
         # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.
         app._local = SimpleNamespace(oid=f"ringback.reply.{uuid4()}")
         backend = app.backend
-        if not isinstance(backend.result_consumer, ReplyConsumer):
-            raise BadSetting(f"result backend {app.conf.result_backend!r} cannot ring back: use rpc:// or redis://")
         backend.settings, backend.on_unreadable = self.settings, self._on_unreadable
-        self._consumer = backend.result_consumer
+        self._consumer: ReplyConsumer = backend.result_consumer
         app.AsyncResult = type("Call", (Call,), {"app": app, "switchboard": self})
         app.amqp = OutboxAMQP(app)
         app.amqp.outbox, app.amqp.admit = self.outbox, self.admit

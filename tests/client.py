@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 from tornado.httpclient import HTTPError, HTTPRequest, HTTPResponse
@@ -35,7 +36,10 @@ class Client:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._http = SimpleAsyncHTTPClient(force_instance=True, max_clients=20_000, max_body_size=2**25)
+
+    @cached_property
+    def _http(self) -> SimpleAsyncHTTPClient:  # it wants to be made on the loop
+        return SimpleAsyncHTTPClient(force_instance=True, max_clients=20_000, max_body_size=2**25)
 
     async def fetch(self, path: str, timeout: float = 120.0, **options: Any) -> Answer:
         """One request."""

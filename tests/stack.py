@@ -32,10 +32,14 @@ class Process:
     """A command that runs until the ``with`` block ends; its output goes to a file.
 
     :param ready: a pattern that its output shows once it is of use.
+    :param patience: seconds that this may take.
     """
 
-    def __init__(self, command: Sequence[str], ready: str, **variables: str) -> None:
+    def __init__(
+        self, command: Sequence[str], ready: str, cwd: Path = ROOT, patience: float = 30.0, **variables: str
+    ) -> None:
         self._command, self._ready, self._variables = command, ready, variables
+        self._cwd, self._patience = cwd, patience
         self._log = Path(tempfile.mkdtemp(prefix="ringback-")) / "log"
 
     def __enter__(self) -> Process:
@@ -44,11 +48,11 @@ class Process:
                 self._command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=ROOT,
+                cwd=self._cwd,
                 env=environment(**self._variables),
                 start_new_session=True,
             )
-        self.wait_for(self._ready)
+        self.wait_for(self._ready, self._patience)
         return self
 
     def __exit__(
@@ -87,14 +91,9 @@ class Process:
         """Wait until it has ended by itself; returns the exit code."""
         return self._process.wait(timeout)
 
-    def cpu_seconds(self) -> float:
-        """User and system time that the process has used so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def rss(self) -> int:
         """Resident memory, in bytes."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return 1024 * int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(self.pid)]))
 
 
 class Web(Process):
@@ -118,7 +117,7 @@ class Worker(Process):
             procfile()["worker"].replace("-A tasks", "-A more_tasks") + f" --hostname ringback-{os.urandom(4).hex()}@%h"
         )
         line = line.replace("--loglevel WARNING", "--loglevel INFO")  # which says when it is ready
-        super().__init__(["sh", "-c", f"exec {line}"], ready=r"ready\.", **variables)
+        super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)
 
 
 def procfile() -> dict[str, str]:

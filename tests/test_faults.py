@@ -150,14 +150,12 @@ async def keep_asking(client: Client) -> AsyncIterator[list[Answer]]:
     """A new request every 0.3 s; the list is complete when the block has ended."""
     answers: list[Answer] = []
 
-    async def ask() -> None:
-        answers.append(await client.fetch("/add?x=1&y=2"))
-
     async def ask_on() -> None:
-        async with asyncio.TaskGroup() as group:
-            while not enough.is_set():
-                group.create_task(ask())
-                await asyncio.sleep(0.3)
+        asked = []
+        while not enough.is_set():
+            asked.append(asyncio.create_task(client.fetch("/add?x=1&y=2")))
+            await asyncio.sleep(0.3)
+        answers.extend(await asyncio.gather(*asked))
 
     enough = asyncio.Event()
     asking = asyncio.create_task(ask_on())

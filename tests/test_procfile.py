@@ -1,0 +1,43 @@
+"""The Procfile's own lines."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from client import Client, get, run
+from servers import RabbitMQ, free_port
+from stack import Process, Web, Worker
+
+#: Under a tenth of what it does on two busy cores; with the wrong flags or release it is 10.
+TASKS_PER_SECOND = 300
+
+
+def test_the_worker_line_runs_its_tasks_fast_enough(rabbitmq: RabbitMQ) -> None:
+    async def conversation() -> float:
+        client = Client(web.url)
+        await client.crowd(["/add?x=1&y=2"] * 100)
+        started = time.monotonic()
+        for _ in range(5):
+            answers = await client.crowd(["/add?x=1&y=2"] * 200)
+            assert all(answer.body == "3" for answer in answers)
+        return 1000 / (time.monotonic() - started)
+
+    queue = "speed"
+    with Worker(BROKER_URL=rabbitmq.url, TASK_QUEUE=queue), Web(BROKER_URL=rabbitmq.url, TASK_QUEUE=queue) as web:
+        rate = max(run(conversation()) for _ in range(3))
+
+    print(f"{rate:.0f} tasks a second, with everything on this machine")
+    assert rate > TASKS_PER_SECOND
+
+
+def test_honcho_starts_web_and_worker(rabbitmq: RabbitMQ) -> None:
+    port = free_port()
+    variables = {"BROKER_URL": rabbitmq.url, "PORT": str(port), "TASK_QUEUE": f"honcho-{os.getpid()}"}
+
+    with Process(["honcho", "start"], ready="Ringback listens", **variables) as honcho:
+        answer = get(f"http://127.0.0.1:{port}", "/add?x=1&y=2")
+        assert (answer.status, answer.body) == (200, "3")
+        honcho.terminate()
+        assert "web.1 stopped (rc=0)" in honcho.output
+        assert "worker.1 stopped (rc=0)" in honcho.output

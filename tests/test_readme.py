@@ -1,0 +1,68 @@
+"""What the README shows is what happens: its commands, in a clean copy of the project, with their output."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from servers import RabbitMQ, free_port
+from stack import ROOT, Process, environment
+
+#: Commands that go on running; what the README shows behind them is how one sees that they have started.
+SERVERS = ("make run", "honcho start")
+
+
+def console(readme: str) -> Iterator[tuple[str, list[str]]]:
+    """The commands of the console blocks, each with the lines that it prints."""
+    for block in re.findall(r"```console\n(.*?)```", readme, re.DOTALL):
+        for entry in block.split("$ ")[1:]:
+            command, *output = entry.splitlines()
+            yield command, output
+
+
+def as_pattern(line: str) -> str:
+    """A shown line, in which … stands for anything."""
+    return ".*".join(re.escape(part) for part in line.split("…"))
+
+
+@pytest.fixture
+def clean_copy(tmp_path: Path) -> Path:
+    """The project as a clone has it: the files that git knows or would take."""
+    listing = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
+    for name in listing.splitlines():
+        if (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_every_command_prints_what_the_readme_shows(clean_copy: Path, rabbitmq: RabbitMQ) -> None:
+    ports = {"8888": str(free_port()), "5000": str(free_port()), "5672": str(rabbitmq.port)}
+    readme = re.sub("|".join(ports), lambda port: ports[port[0]], (ROOT / "README.md").read_text())
+    preamble = "set -e\n"
+    ran = []
+
+    with ExitStack() as servers:
+        for command, output in console(readme):
+            script = f"{preamble}{command}"
+            if command.startswith(("export ", ". ")):
+                preamble += f"{command}\n"
+            elif command in SERVERS:
+                variables = {"PORT": ports["8888" if command == "make run" else "5000"]}
+                ready = ".*".join(as_pattern(line) for line in output) or "Ringback listens"
+                server = Process(["sh", "-c", script], f"(?s){ready}", cwd=clean_copy, patience=300, **variables)
+                servers.enter_context(server)
+            else:
+                done = subprocess.run(
+                    ["sh", "-c", script], cwd=clean_copy, env=environment(), capture_output=True, text=True, check=True
+                )
+                assert re.fullmatch(as_pattern("\n".join(output)), done.stdout.strip()), (command, done.stdout)
+            ran.append(command)
+
+    assert len(ran) >= 10

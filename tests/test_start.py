@@ -1,0 +1,96 @@
+"""Flags, environment and the errors of a start that cannot succeed."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from ringback.errors import BadSetting
+from ringback.settings import Settings, port, read
+from stack import ROOT, environment, procfile
+
+
+def start(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "app.py", *flags],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def test_help_tells_the_flags() -> None:
+    done = start("--help")
+
+    assert "--port" in done.stderr
+    assert "TCP port to listen on" in done.stderr
+    assert "--address" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "named"),
+    [
+        (["--port=many"], {}, "--port"),
+        (["--port=70000"], {}, "70000"),
+        ([], {"PORT": "many"}, "PORT"),
+        ([], {"RINGBACK_DEADLINE": "soon"}, "RINGBACK_DEADLINE"),
+        ([], {"RINGBACK_GRACE": "-1"}, "RINGBACK_GRACE"),
+        ([], {"RINGBACK_OUTBOX_LIMIT": "1.5"}, "RINGBACK_OUTBOX_LIMIT"),
+        ([], {"RESULT_BACKEND": "cache+memory://"}, "cache+memory://"),
+        (["--colour=red"], {}, "colour"),
+    ],
+)
+def test_a_bad_value_is_named_in_one_line(flags: list[str], variables: dict[str, str], named: str) -> None:
+    done = start(*flags, **variables)
+
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_said_with_a_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = start(f"--port={taken.getsockname()[1]}")
+
+    assert done.returncode == 1
+    assert "Address already in use" in done.stderr
+    assert "--port=" in done.stderr
+
+
+def test_a_worker_without_a_broker_says_that_it_needs_one() -> None:
+    line = procfile()["worker"]
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert done.returncode == 1
+    assert "BROKER_URL" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_patch_the_package_says_what_is_missing() -> None:
+    script = "import tasks, ringback; ringback.install(tasks.app)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+    )
+
+    assert "monkey.patch_all()" in done.stderr
+
+
+def test_settings_come_from_the_environment() -> None:
+    settings = read({"RINGBACK_DEADLINE": "2.5", "RINGBACK_OUTBOX_LIMIT": "7"})
+
+    assert settings == Settings(deadline=2.5, outbox_limit=7)
+    assert read({}) == Settings()
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1e3", "65536", "eight"])
+def test_a_port_is_a_number_in_range(text: str) -> None:
+    with pytest.raises(BadSetting, match="port"):
+        port(text)
