@@ -76,6 +76,13 @@ class CatchError(ringback.RequestHandler):
         self.finish(f"caught {type(error).__name__}")
 
 
+class Chain(ringback.RequestHandler):
+    """Awaits the last task of a chain; the worker sends it on."""
+
+    async def get(self) -> None:
+        self.write(str(await ringback.call(tasks.add.s(1, 2) | tasks.add.s(10))))
+
+
 class CallMore(ringback.RequestHandler):
     """One of the tests' own tasks, its arguments from the query."""
 
@@ -132,7 +139,8 @@ HANDLERS = [
     (r"/sleep/([\d.]+)/([\d.]+)", Sleep),
     (r"/late-then", LateThen),
     (r"/catch-error", CatchError),
-    (r"/(big|fail_with_two|poison|count_to)", CallMore),
+    (r"/chain", Chain),
+    (r"/(big|fail_with_two|poison|poison_redis|count_to)", CallMore),
     (r"/greenlets", FromGreenlets),
     (r"/inside", Inside),
     *ringback_app.HANDLERS,

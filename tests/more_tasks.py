@@ -44,6 +44,14 @@ def poison(self: Task, kind: str) -> None:
     raise Ignore
 
 
+@app.task(bind=True)
+def poison_redis(self: Task) -> None:
+    """Publish something that is not a reply where Redis clients wait for one."""
+    key = app.backend.get_key_for_task(self.request.id)
+    app.backend.client.publish(key, b"no json")
+    raise Ignore
+
+
 @app.task
 def count_to(path: str) -> None:
     """Leave a line in a file: somebody has really run this."""

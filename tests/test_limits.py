@@ -77,6 +77,18 @@ def test_a_blocked_broker_delays_no_unrelated_request() -> None:
         run(conversation())
 
 
+def test_work_that_nobody_waits_for_any_more_is_not_done(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    variables = {"BROKER_URL": rabbitmq.url, "TASK_QUEUE": "late-work"}
+
+    with Web(RINGBACK_DEADLINE="0.5", **variables) as web:
+        assert get(web.url, f"/count_to?path={count}").status == 504
+        with Worker(**variables):
+            assert get(web.url, "/add?x=1&y=2").status == 200  # whatever came before has been taken or dropped
+
+    assert not count.exists()
+
+
 def test_without_a_broker_the_process_starts_and_says_so() -> None:
     with Web(BROKER_URL=f"amqp://127.0.0.1:{free_port()}//") as web:
         answer = get(web.url, "/add?x=1&y=2")

@@ -99,6 +99,11 @@ def test_calls_that_are_awaited_late_are_not_lost(server: str, request: pytest.F
     assert (answer.status, answer.body) == (200, "[0.5, 3]")
 
 
+@pytest.mark.parametrize("server", ["web", "web_on_redis"])
+def test_a_chain_is_answered_by_its_last_task(server: str, request: pytest.FixtureRequest) -> None:
+    assert get(request.getfixturevalue(server).url, "/chain", timeout=10.0).body == "13"
+
+
 def test_an_error_callback_gets_what_the_callback_does_not(web: Web) -> None:
     assert get(web.url, "/catch-error").body == "caught TaskFailed"
 

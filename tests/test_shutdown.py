@@ -32,6 +32,19 @@ def test_held_requests_are_answered_before_the_process_ends(
         assert web.wait(10) == 0
 
 
+def test_the_embedded_worker_finishes_what_is_held() -> None:
+    async def conversation() -> None:
+        held = asyncio.create_task(client.fetch("/sleep/1/25"))
+        await until(client, lambda inside: inside["held"] == 1)
+        os.kill(web.pid, signal.SIGTERM)
+        assert (await held).body == "1.0"
+
+    with Web() as web:
+        client = Client(web.url)
+        run(conversation())
+        assert web.wait(10) == 0
+
+
 def test_what_is_not_answered_within_the_grace_time_gets_503(rabbitmq: RabbitMQ, worker: Worker) -> None:
     async def conversation() -> None:
         held = asyncio.create_task(client.crowd(["/sleep/20/25", "/sleep/19/25"]))

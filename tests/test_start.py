@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,30 @@ def test_a_worker_without_a_broker_says_that_it_needs_one() -> None:
     assert done.returncode == 1
     assert "BROKER_URL" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 1", "too old"),
+        ('case "$2" in *version_info*) exit 0;; *) exit 1;; esac', "python3-venv"),
+    ],
+)
+def test_a_python_that_will_not_do_is_said_with_what_to_type(tmp_path: Path, script: str, said: str) -> None:
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit\n{script}\n')
+    python.chmod(0o755)
+
+    done = subprocess.run(
+        [ROOT / "scripts" / "venv", python, "requirements.txt", "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert said in done.stderr
 
 
 def test_without_the_patch_the_package_says_what_is_missing() -> None:

@@ -81,12 +81,24 @@ def test_a_client_that_left_harms_nobody(url: str) -> None:
     run(conversation())
 
 
+async def assert_unreadable(client: Client, path: str) -> None:
+    answer = await client.fetch(path, timeout=10)
+    assert answer.status == 502
+    assert json.loads(answer.body)["type"].endswith("/unreadable-reply")
+
+
 @pytest.mark.parametrize("kind", POISONS)
 def test_a_reply_that_is_none_gives_502_at_once(web: Web, kind: str) -> None:
     async def conversation() -> None:
         async with fifty_good_ones_after(web.url) as client:
-            answer = await client.fetch(f"/poison?kind={kind.replace(' ', '+')}", timeout=10)
-            assert answer.status == 502
-            assert json.loads(answer.body)["type"].endswith("/unreadable-reply")
+            await assert_unreadable(client, f"/poison?kind={kind.replace(' ', '+')}")
+
+    run(conversation())
+
+
+def test_a_reply_that_is_none_gives_502_from_redis_too(web_on_redis: Web) -> None:
+    async def conversation() -> None:
+        async with fifty_good_ones_after(web_on_redis.url) as client:
+            await assert_unreadable(client, "/poison_redis")
 
     run(conversation())

@@ -1,0 +1,75 @@
+"""The outbox keeps order and limit."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringback.errors import OutboxFull
+from ringback.outbox import Message, Outbox
+
+
+def message(call_id: str, born: float = 0.0) -> Message:
+    return Message(call_id, b"", "application/json", "utf-8", {}, {}, "", "celery", None, (), born=born)
+
+
+def ids(messages: list[Message]) -> list[str]:
+    return [one.call_id for one in messages]
+
+
+def test_messages_leave_in_the_order_they_came() -> None:
+    outbox = Outbox(limit=10)
+    for call_id in "abc":
+        outbox.put(message(call_id))
+
+    assert ids(outbox.take_all()) == ["a", "b", "c"]
+    assert len(outbox) == 0
+
+
+def test_a_full_outbox_refuses_and_keeps_what_it_has() -> None:
+    outbox = Outbox(limit=2)
+    outbox.put(message("a"))
+    outbox.put(message("b"))
+
+    with pytest.raises(OutboxFull) as refusal:
+        outbox.put(message("c"))
+
+    assert refusal.value.call_id == "c"
+    assert ids(outbox.take_all()) == ["a", "b"]
+
+
+def test_what_is_in_flight_counts_towards_the_limit() -> None:
+    outbox = Outbox(limit=2)
+    outbox.in_flight = 2
+
+    with pytest.raises(OutboxFull):
+        outbox.put(message("a"))
+
+
+def test_what_is_put_back_goes_first() -> None:
+    outbox = Outbox(limit=2)
+    outbox.put(message("new"))
+
+    outbox.put_back([message("a"), message("b")])
+
+    assert ids(outbox.take_all()) == ["a", "b", "new"]
+
+
+def test_old_messages_are_taken_out_alone() -> None:
+    outbox = Outbox(limit=10)
+    for call_id, born in (("old", 1.0), ("older", 0.5), ("young", 9.0)):
+        outbox.put(message(call_id, born))
+
+    assert ids(outbox.take_older(5.0)) == ["old", "older"]
+    assert outbox.find("young")
+    assert outbox.find("old") is None
+
+
+def test_a_deadline_is_told_to_broker_and_worker() -> None:
+    one = message("a")
+    assert one.expires is None
+
+    one.expire_after(2.5)
+
+    assert one.expires == 2.5
+    assert one.properties["expiration"] == "2500"
+    assert one.headers["expires"].endswith("+00:00")
