@@ -1,16 +1,15 @@
 # Everything that a person does here. PYTHON may name another interpreter: make run PYTHON=python3.12
 PYTHON ?= python3
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-run: .venv/run  ## start on an embedded broker and worker; PORT=8000 for another port
-	@python app.py
+run: .venv/run  ## start on an embedded broker and worker; PORT=8000 make run for another port
+	@.venv/bin/python app.py
 
 test: .venv/dev  ## run the tests, on private servers
 	@scripts/servers
-	python -m pytest
+	.venv/bin/python -m pytest
 
 check: .venv/dev  ## lint, format and types
-	ruff check . && ruff format --check . && mypy
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
 .venv/run: requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< run && touch $@

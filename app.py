@@ -62,7 +62,7 @@ class Relay(RequestHandler):
         try:
             body = self.request.body.decode()
         except UnicodeDecodeError as error:
-            raise HTTPError(400, f"the body is not UTF-8: {error}") from error
+            raise HTTPError(400, reason="The body is not UTF-8") from error
         tasks.test.delay(body).then(self.on_reply)
 
     def on_reply(self, call: ringback.Call) -> None:

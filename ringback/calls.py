@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakValueDictionary
 
 from celery import Task
 from celery.canvas import Signature
@@ -27,7 +28,9 @@ logger = logging.getLogger(__name__)
 class Holder(Protocol):
     """Who holds the HTTP request that the running code is to answer."""
 
-    deadline: float | None  #: seconds for each of its calls; ``None`` for the setting's
+    @property
+    def deadline(self) -> float | None:
+        """Seconds for each of its calls; ``None`` for the setting's."""
 
     def made(self, call: Call) -> None:
         """It waits for this call."""
@@ -45,13 +48,24 @@ class Call(AsyncResult):  # type: ignore[misc]
 
     The result rings back on the loop, once. A call that is waited for has a deadline: the ``expires`` that it was
     made with, or else its handler's, or else the setting's.
+
+    There is one object for each id: canvas makes several results of one task, and before Celery 5.7 a reply found only
+    the first of them, or none once that was collected.
     """
 
     switchboard: Switchboard
+    known: WeakValueDictionary[str, Call]  #: by id
     future: asyncio.Future[Any] | None = None  #: there as soon as somebody waits
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __new__(cls, id: str, *args: Any, **kwargs: Any) -> Call:
+        known = cls.known.get(id)
+        return super().__new__(cls) if known is None else known
+
+    def __init__(self, id: str, *args: Any, **kwargs: Any) -> None:
+        if id in self.known:
+            return
+        super().__init__(id, *args, **kwargs)
+        self.known[id] = self
         # Weakly, so that the reply finds a call that is waited for later, and does not keep one that nobody wants.
         self.backend.add_pending_result(self, weak=True, start_drainer=False)
 

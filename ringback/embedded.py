@@ -6,7 +6,7 @@ import gevent
 from celery import Celery
 
 #: Tasks at once. A greenlet that waits costs a few kilobytes.
-CONCURRENCY = 200
+CONCURRENCY = 500
 
 
 def start_worker(app: Celery) -> None:

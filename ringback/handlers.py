@@ -34,8 +34,7 @@ class HeldRequest:
 
     def __init__(self, handler: tornado.web.RequestHandler) -> None:
         self.handler = handler
-        self.deadline: float | None = getattr(handler, "deadline", None)
-        self._calls: list[Call] = []
+        self._calls: WeakSet[Call] = WeakSet()  # the ledger keeps those that are not settled
         handler.request.connection.set_close_callback(self._on_client_gone)  # type: ignore[union-attr]
         self._all.add(self)
 
@@ -53,9 +52,14 @@ class HeldRequest:
         """How many requests wait for their answer."""
         return sum(not request.handler._finished for request in cls._all)
 
+    @property
+    def deadline(self) -> float | None:
+        """Seconds for each call, as the handler has it."""
+        return getattr(self.handler, "deadline", None)
+
     def made(self, call: Call) -> None:
         """Remember a call, to drop it when the client goes."""
-        self._calls.append(call)
+        self._calls.add(call)
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error, unless the answer is under way already."""
@@ -76,7 +80,7 @@ class HeldRequest:
 
     def _on_client_gone(self) -> None:
         self._all.discard(self)
-        for call in self._calls:
+        for call in list(self._calls):
             call.switchboard.settle(call.id, ClientGone("the client has gone", call.id))
         self.handler.on_connection_close()
 
@@ -137,10 +141,8 @@ def write_problem(handler: tornado.web.RequestHandler, error: BaseException | No
         if isinstance(error, ShuttingDown):
             handler.set_header("Connection", "close")
     else:
-        title = http.client.responses.get(status, "Unknown")
-        body = {"type": "about:blank", "title": title, "status": status}
-        if isinstance(error, HTTPError) and error.log_message:
-            body["detail"] = error.log_message
+        reason = getattr(error, "reason", None) or http.client.responses.get(status, "Unknown")
+        body = {"type": "about:blank", "title": reason, "status": status}
     handler.set_status(status)
     handler.set_header("Content-Type", "application/problem+json")
     handler.finish(json.dumps(body) + "\n")

@@ -31,8 +31,8 @@ class Ledger(Generic[Waiter]):
     def __contains__(self, call_id: str) -> bool:
         return call_id in self._held
 
-    def enter(self, call_id: str, waiter: Waiter, deadline: float) -> float:
-        """Hold ``waiter`` until ``deadline`` seconds from now; returns that moment on the ledger's clock.
+    def enter(self, call_id: str, waiter: Waiter, deadline: float) -> None:
+        """Hold ``waiter`` until ``deadline`` seconds from now.
 
         :raises ValueError: the call is in the ledger already.
         """
@@ -41,7 +41,6 @@ class Ledger(Generic[Waiter]):
         due = self._clock() + deadline
         self._held[call_id] = (due, waiter)
         heapq.heappush(self._deadlines, (due, call_id))
-        return due
 
     def settle(self, call_id: str) -> Waiter | None:
         """The waiter of this call, out of the ledger; ``None`` when the call is settled already, or never was here."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import takewhile
 from typing import Any
 
 from gevent.event import Event
@@ -51,15 +52,17 @@ class Message:
 
 
 class Outbox:
-    """A bounded queue of messages, first in, first out.
+    """A bounded queue of messages, first in, first out, and the count of those that are taken but not done with.
 
-    :param limit: how many messages may be in it and in flight, that is not confirmed, at once.
+    :param limit: how many messages there may be, both kinds together.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.in_flight = 0
-        self.filled = Event()
+        self.filled = Event()  #: set while there is something to take
+        self.done = Event()  #: set while there is nothing left to do
+        self.done.set()
         self._messages: dict[str, Message] = {}
 
     def __len__(self) -> int:
@@ -74,24 +77,40 @@ class Outbox:
             raise OutboxFull(f"{self.limit} messages are waiting for the broker", message.call_id)
         self._messages[message.call_id] = message
         self.filled.set()
-
-    def put_back(self, messages: Iterable[Message]) -> None:
-        """Return messages whose publish was cut short, ahead of all others; the limit does not apply."""
-        self._messages = {message.call_id: message for message in messages} | self._messages
-        if self._messages:
-            self.filled.set()
+        self.done.clear()
 
     def find(self, call_id: str) -> Message | None:
         """The message of this call, if it has not left yet."""
         return self._messages.get(call_id)
 
     def take_all(self) -> list[Message]:
-        """Take everything out, oldest first."""
+        """Take everything out, oldest first. Each message is in flight until it is ``settle``d or ``put_back``."""
         messages = list(self._messages.values())
         self._messages.clear()
         self.filled.clear()
+        self.in_flight += len(messages)
         return messages
 
     def take_older(self, born_before: float) -> list[Message]:
-        """Take out the messages made before that moment of ``time.monotonic``."""
-        return [self._messages.pop(m.call_id) for m in list(self._messages.values()) if m.born < born_before]
+        """Give up the messages made before that moment of ``time.monotonic``."""
+        old = list(takewhile(lambda message: message.born < born_before, self._messages.values()))
+        for message in old:
+            del self._messages[message.call_id]
+        self._check_done()
+        return old
+
+    def put_back(self, messages: list[Message]) -> None:
+        """Return messages whose publish was cut short, ahead of all others."""
+        self.in_flight -= len(messages)
+        self._messages = {message.call_id: message for message in messages} | self._messages
+        if self._messages:
+            self.filled.set()
+
+    def settle(self) -> None:
+        """One message is not in flight any more: it is confirmed, or given up."""
+        self.in_flight -= 1
+        self._check_done()
+
+    def _check_done(self) -> None:
+        if not self._messages and not self.in_flight:
+            self.done.set()

@@ -57,7 +57,6 @@ class PublishLink:
         messages = [*self._unconfirmed.values(), *reversed(self._unwritten)]
         self._unconfirmed.clear()
         self._unwritten.clear()
-        self._outbox.in_flight = 0
         return messages
 
     def publish_until_lost(self) -> None:
@@ -71,7 +70,6 @@ class PublishLink:
             if self._lost:
                 raise self._lost
             self._unwritten = self._outbox.take_all()[::-1]
-            self._outbox.in_flight = len(self._unwritten) + len(self._unconfirmed)
             while self._unwritten:
                 self._write(self._unwritten.pop())
 
@@ -79,8 +77,7 @@ class PublishLink:
         """Give up what waits for its confirm since before then, and then the link, unless the broker has blocked it."""
         late = [tag for tag, message in self._unconfirmed.items() if message.born < born_before]
         for tag in late:
-            self._fail(self._unconfirmed[tag], "the broker did not confirm the message in time")
-            self._settle(tag)
+            self._give_up(tag, "the broker did not confirm the message in time")
         if late and not self.blocked:
             self.abort()
 
@@ -110,9 +107,8 @@ class PublishLink:
             raise
         except Exception as error:  # a message that cannot be encoded must not take the others with it
             logger.exception("a message could not be written")
-            self._fail(self._unconfirmed[self._tag], f"the message could not be written: {error}")
-            self._settle(self._tag)
-            self._tag -= 1
+            self._give_up(self._tag, f"the message could not be written: {error}")
+            self._tag -= 1  # the broker has seen nothing of it, and counts on
 
     def _declare(self, message: Message) -> None:
         # Without waiting for the broker's word (nowait): an error closes the channel, which loses the link.
@@ -146,25 +142,30 @@ class PublishLink:
 
     def _on_nack(self, delivery_tag: int, multiple: bool) -> None:
         for tag in self._covered(delivery_tag, multiple):
-            self._fail(self._unconfirmed[tag], "the broker refused the message")
-            self._settle(tag)
+            self._give_up(tag, "the broker refused the message")
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, returned: Any) -> None:
         # The broker returns an unroutable message before it confirms it, so it is still among the unconfirmed.
         call_id = returned.properties.get("correlation_id")
         self._declared.clear()
         for tag in [tag for tag, message in self._unconfirmed.items() if message.call_id == call_id]:
-            self._fail(self._unconfirmed[tag], f"the broker has no queue for {routing_key!r}")
-            self._settle(tag)
+            self._give_up(tag, f"the broker has no queue for {routing_key!r}")
 
     def _covered(self, delivery_tag: int, multiple: bool) -> list[int]:
         if not multiple:
-            return [delivery_tag] if delivery_tag in self._unconfirmed else []
+            return [delivery_tag]
         return list(takewhile(lambda tag: tag <= delivery_tag, self._unconfirmed))  # they are in order
 
-    def _settle(self, tag: int) -> None:
-        if self._unconfirmed.pop(tag, None):
-            self._outbox.in_flight -= 1
+    def _settle(self, tag: int) -> Message | None:
+        message = self._unconfirmed.pop(tag, None)
+        if message is not None:
+            self._outbox.settle()
+        return message
+
+    def _give_up(self, tag: int, why: str) -> None:
+        message = self._settle(tag)
+        if message is not None:
+            self._fail(message, why)
 
     def _on_blocked(self, reason: str) -> None:
         logger.warning("the broker has blocked publishing: %s", reason)

@@ -52,7 +52,8 @@ class Publisher:
         self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._watch)]
 
     def stop(self) -> None:
-        """Stop publishing; what is in the outbox stays there."""
+        """Stop, as soon as the outbox is published or the publish time-out has passed."""
+        self._outbox.done.wait(self._settings.publish_timeout)
         gevent.killall(self._greenlets, block=False)
         if self._link:
             self._link.abort()
@@ -93,10 +94,10 @@ class Publisher:
             self._take_over(link.surrender())
 
     def _take_over(self, messages: list[Message]) -> None:
-        again = [message for message in messages if message.tries < MAX_TRIES]
-        self._outbox.put_back(again)
+        self._outbox.put_back([message for message in messages if message.tries < MAX_TRIES])
         for message in messages:
             if message.tries >= MAX_TRIES:
+                self._outbox.settle()
                 self._fail(message, "the connection to the broker was lost twice before it confirmed the message")
 
     def _watch(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -20,8 +19,7 @@ from redis import Connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ringback.replies import ReplyConsumer
-from ringback.settings import Settings
+from ringback.replies import ReplyBackend, ReplyConsumer
 
 logger = logging.getLogger(__name__)
 
@@ -151,15 +149,10 @@ class ChannelConsumer(ReplyConsumer):
                 self._read(task_id, data)
 
 
-class ChannelBackend(celery_redis.RedisBackend):  # type: ignore[misc]
+class ChannelBackend(ReplyBackend, celery_redis.RedisBackend):  # type: ignore[misc]
     """Celery's ``redis://``, whose subscriptions make nobody wait."""
 
     ResultConsumer = ChannelConsumer
-    settings: Settings
-    on_unreadable: Callable[[str, Exception], None]
-
-    def on_task_call(self, producer: Any, task_id: str) -> None:
-        """Nothing to do: the call subscribes when it is made."""
 
     def connect(self) -> Connection:
         """A connection of its own, without redis-py's silent reconnects, which would miss what came in between.

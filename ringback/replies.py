@@ -85,6 +85,16 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
             self.backend.on_unreadable(task_id, error)
 
 
+class ReplyBackend:
+    """What our result backends have in common; the rest of each is Celery's."""
+
+    settings: Settings
+    on_unreadable: Callable[[str, Exception], None]  #: called with a task's id when its reply cannot be read
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Nothing to do. Celery makes a round trip here for every call: declares the queue, or subscribes."""
+
+
 class QueueConsumer(ReplyConsumer):
     """Consumes this process's reply queue."""
 
@@ -161,20 +171,15 @@ class QueueConsumer(ReplyConsumer):
         self._unacknowledged = 0
 
 
-class ReplyQueueBackend(rpc.RPCBackend):  # type: ignore[misc]
+class ReplyQueueBackend(ReplyBackend, rpc.RPCBackend):  # type: ignore[misc]
     """Celery's ``rpc://``, with one durable queue per process that outlives its connection."""
 
     ResultConsumer = QueueConsumer
-    settings: Settings
-    on_unreadable: Callable[[str, Exception], None]
 
     @property
     def binding(self) -> Queue:
         """The reply queue. Not ``auto_delete``, as Celery's is, which loses what ends while the connection is lost."""
         return self.Queue(self.oid, self.exchange, self.oid, durable=True, expires=self.settings.reply_queue_expires)
-
-    def on_task_call(self, producer: Any, task_id: str) -> None:
-        """Nothing to do: Celery would declare the queue here, a round trip for every call."""
 
     def get_task_meta(self, task_id: str, backlog_limit: int = 1000) -> dict[str, Any]:
         """What ``AsyncResult.state`` shows until the reply is there; Celery would fetch others' replies to find it."""

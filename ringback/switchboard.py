@@ -11,6 +11,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import gevent
 from celery import Celery, states
@@ -95,9 +96,9 @@ class Switchboard:
 
         :raises NoResult: the task ignores its result.
         """
+        if call.ignored:
+            raise NoResult("the task ignores its result, so there is nothing to wait for", call.id)
         if call.future is None:
-            if call.ignored:
-                raise NoResult("the task ignores its result, so there is nothing to wait for", call.id)
             call.future = self._loop.create_future()
             self._enter(call)
         return call.future
@@ -113,19 +114,18 @@ class Switchboard:
         future = call.future
         if future is None or future.done():  # whoever awaited it was cancelled
             return
-        if error is not None:
-            future.set_exception(error)
-        elif call.state == states.SUCCESS:
+        if error is None and call.state == states.SUCCESS:
             future.set_result(call.result)
         else:
-            future.set_exception(TaskFailed(call.result, call.id))
+            future.set_exception(error or TaskFailed(call.result, call.id))
+            future.exception()  # or asyncio complains when one of several calls has failed and the rest is not awaited
 
     def drain(self) -> None:
         """Take no more calls; those that are held go on."""
         self._draining = True
 
     def stop(self) -> None:
-        """Settle what is still held with 503, and end the drainer and the publisher."""
+        """Settle what is still held with 503, publish what is in the outbox, and end publisher and drainer."""
         self.drain()
         for call_id in self.ledger.held():
             self.settle(call_id, ShuttingDown("no result before this process had to end", call_id))
@@ -143,7 +143,7 @@ class Switchboard:
         backend = app.backend
         backend.settings, backend.on_unreadable = self.settings, self._on_unreadable
         self._consumer: ReplyConsumer = backend.result_consumer
-        app.AsyncResult = type("Call", (Call,), {"app": app, "switchboard": self})
+        app.AsyncResult = type("Call", (Call,), {"app": app, "switchboard": self, "known": WeakValueDictionary()})
         app.amqp = OutboxAMQP(app)
         app.amqp.outbox, app.amqp.admit = self.outbox, self.admit
 

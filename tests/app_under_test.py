@@ -7,6 +7,7 @@ import gc
 
 import gevent
 import tornado.web
+from celery import chain
 
 import more_tasks
 import ringback
@@ -49,7 +50,6 @@ class Sleep(ringback.RequestHandler):
     @ringback.asynchronous
     def get(self, seconds: str, deadline: str) -> None:
         self.deadline = float(deadline)
-        ringback.handlers.HeldRequest.of(self).deadline = self.deadline
         tasks.sleep.delay(float(seconds)).then(lambda call: self.finish(str(call.result)))
 
     async def post(self, seconds: str, deadline: str) -> None:
@@ -77,10 +77,17 @@ class CatchError(ringback.RequestHandler):
 
 
 class Chain(ringback.RequestHandler):
-    """Awaits the last task of a chain; the worker sends it on."""
+    """Awaits the last task of a chain, which the worker sends on."""
 
-    async def get(self) -> None:
-        self.write(str(await ringback.call(tasks.add.s(1, 2) | tasks.add.s(10))))
+    async def get(self, length: str) -> None:
+        self.write(str(await ringback.call(chain(tasks.add.s(1, 2), *[tasks.add.s(10)] * (int(length) - 1)))))
+
+
+class FireAndForget(ringback.RequestHandler):
+    """Calls a task and does not wait for it."""
+
+    def get(self) -> None:
+        more_tasks.count_to.delay(self.get_query_argument("path"))
 
 
 class CallMore(ringback.RequestHandler):
@@ -139,7 +146,8 @@ HANDLERS = [
     (r"/sleep/([\d.]+)/([\d.]+)", Sleep),
     (r"/late-then", LateThen),
     (r"/catch-error", CatchError),
-    (r"/chain", Chain),
+    (r"/chain/(\d)", Chain),
+    (r"/fire-and-forget", FireAndForget),
     (r"/(big|fail_with_two|poison|poison_redis|count_to)", CallMore),
     (r"/greenlets", FromGreenlets),
     (r"/inside", Inside),

@@ -38,28 +38,49 @@ def test_a_full_outbox_refuses_and_keeps_what_it_has() -> None:
 
 
 def test_what_is_in_flight_counts_towards_the_limit() -> None:
-    outbox = Outbox(limit=2)
-    outbox.in_flight = 2
+    outbox = Outbox(limit=1)
+    outbox.put(message("a"))
+    outbox.take_all()
 
     with pytest.raises(OutboxFull):
-        outbox.put(message("a"))
+        outbox.put(message("b"))
+
+    outbox.settle()
+    outbox.put(message("b"))
 
 
 def test_what_is_put_back_goes_first() -> None:
-    outbox = Outbox(limit=2)
+    outbox = Outbox(limit=3)
+    outbox.put(message("a"))
+    outbox.put(message("b"))
+    taken = outbox.take_all()
     outbox.put(message("new"))
 
-    outbox.put_back([message("a"), message("b")])
+    outbox.put_back(taken)
 
+    assert outbox.in_flight == 0
     assert ids(outbox.take_all()) == ["a", "b", "new"]
+
+
+def test_it_is_done_when_nothing_is_in_it_or_in_flight() -> None:
+    outbox = Outbox(limit=2)
+    assert outbox.done.is_set()
+
+    outbox.put(message("a"))
+    assert not outbox.done.is_set()
+    outbox.take_all()
+    assert not outbox.done.is_set()
+    outbox.settle()
+
+    assert outbox.done.is_set()
 
 
 def test_old_messages_are_taken_out_alone() -> None:
     outbox = Outbox(limit=10)
-    for call_id, born in (("old", 1.0), ("older", 0.5), ("young", 9.0)):
+    for call_id, born in (("older", 0.5), ("old", 1.0), ("young", 9.0)):
         outbox.put(message(call_id, born))
 
-    assert ids(outbox.take_older(5.0)) == ["old", "older"]
+    assert ids(outbox.take_older(5.0)) == ["older", "old"]
     assert outbox.find("young")
     assert outbox.find("old") is None
 

@@ -99,9 +99,12 @@ def test_calls_that_are_awaited_late_are_not_lost(server: str, request: pytest.F
     assert (answer.status, answer.body) == (200, "[0.5, 3]")
 
 
+@pytest.mark.parametrize(("length", "body"), [(1, "3"), (2, "13"), (3, "23")])
 @pytest.mark.parametrize("server", ["web", "web_on_redis"])
-def test_a_chain_is_answered_by_its_last_task(server: str, request: pytest.FixtureRequest) -> None:
-    assert get(request.getfixturevalue(server).url, "/chain", timeout=10.0).body == "13"
+def test_a_chain_is_answered_by_its_last_task(
+    server: str, length: int, body: str, request: pytest.FixtureRequest
+) -> None:
+    assert get(request.getfixturevalue(server).url, f"/chain/{length}", timeout=10.0).body == body
 
 
 def test_an_error_callback_gets_what_the_callback_does_not(web: Web) -> None:

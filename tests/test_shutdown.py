@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
-from client import Client, run, until
+from client import Client, run, statuses, until
 from servers import RabbitMQ
 from stack import Web, Worker
 
@@ -43,6 +45,22 @@ def test_the_embedded_worker_finishes_what_is_held() -> None:
         client = Client(web.url)
         run(conversation())
         assert web.wait(10) == 0
+
+
+def test_a_call_that_nobody_waits_for_is_published_before_the_end(
+    rabbitmq: RabbitMQ, worker: Worker, tmp_path: Path
+) -> None:
+    calls = 50
+
+    with Web(BROKER_URL=rabbitmq.url) as web:
+        answers = run(Client(web.url).crowd([f"/fire-and-forget?path={tmp_path}/{number}" for number in range(calls)]))
+        assert web.terminate() == 0
+
+    assert statuses(answers) == {200}
+    end = time.monotonic() + 10
+    while len(list(tmp_path.iterdir())) < calls:
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_what_is_not_answered_within_the_grace_time_gets_503(rabbitmq: RabbitMQ, worker: Worker) -> None:
