@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import inspect
 import json
 import logging
 from collections.abc import Callable
@@ -89,7 +90,11 @@ def asynchronous(method: Callable[..., object]) -> Callable[..., None]:
     """Keep the request open when this handler method returns; a callback calls ``finish()``. Tornado had it until 6.0.
 
     The handler's ``deadline`` attribute, if it has one, holds for the calls made here, in seconds.
+
+    :raises TypeError: the method is a coroutine, which holds its request without this.
     """
+    if inspect.iscoroutinefunction(method):
+        raise TypeError(f"{method.__qualname__} is a coroutine: it needs no @asynchronous")
 
     @functools.wraps(method)
     def hold_open(self: Handler, *args: Any, **kwargs: Any) -> None:

@@ -33,46 +33,55 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
 
         return send_task_message
 
-    def publish(self, body: Any, **options: Any) -> None:
-        """Serialise a task message as ``kombu.Producer.publish`` would, and put it into the outbox.
+    def publish(
+        self,
+        body: Any,
+        *,
+        exchange: Any,
+        routing_key: str,
+        serializer: str,
+        compression: str | None,
+        headers: dict[str, Any],
+        declare: list[Any] | None,
+        delivery_mode: int | str | None,
+        correlation_id: str,
+        priority: int | None = None,
+        expiration: float | None = None,
+        retry: object = None,
+        retry_policy: object = None,
+        timeout: object = None,
+        confirm_timeout: object = None,
+        **properties: Any,
+    ) -> None:
+        """Serialise a task message as ``kombu.Producer.publish`` does, and put it into the outbox.
+
+        Retries and time-outs are the publisher's business; what is said of them here is ignored.
 
         :raises BadArguments: the arguments cannot be serialised.
-        :raises Refused: the broker is away, or this process is shutting down.
-        :raises OutboxFull: as it says; nothing was published.
+        :raises Refused: the outbox is full, the broker is away, or this process is shutting down.
         """
         self.admit()
-        headers, call_id = options.pop("headers"), options.pop("correlation_id")
         try:
-            content_type, encoding, data = serialization.dumps(body, options.pop("serializer"))
+            content_type, encoding, data = serialization.dumps(body, serializer)
         except Exception as error:
-            raise BadArguments(f"the arguments cannot be serialised: {error}", call_id) from error
-        if compression := options.pop("compression"):
+            raise BadArguments(f"the arguments cannot be serialised: {error}", correlation_id) from error
+        if compression:
             data, headers["compression"] = compress(data, compression)
-        exchange = options.pop("exchange")
+        properties["correlation_id"] = correlation_id
+        properties["delivery_mode"] = 1 if delivery_mode in (1, "transient") else 2
+        if expiration is not None:
+            properties["expiration"] = str(int(expiration * 1000))  # AMQP wants a string of ms
         self.outbox.put(
             Message(
-                call_id=call_id,
+                call_id=correlation_id,
                 body=data if isinstance(data, bytes) else data.encode(encoding),
                 content_type=content_type,
                 content_encoding=encoding,
                 headers=headers,
-                properties=_properties(call_id, options),
+                properties=properties,
                 exchange=getattr(exchange, "name", exchange),
-                routing_key=options.pop("routing_key"),
-                priority=options.pop("priority", None),
-                declare=options.pop("declare") or (),
+                routing_key=routing_key,
+                priority=priority,
+                declare=declare or (),
             )
         )
-
-
-def _properties(call_id: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The AMQP properties of a task message; kombu gives the expiration in seconds, AMQP wants a string of ms."""
-    mode = options.get("delivery_mode")
-    expiration = options.get("expiration")
-    properties = {
-        "correlation_id": call_id,
-        "reply_to": options.get("reply_to"),
-        "delivery_mode": 1 if mode in (1, "transient") else 2,
-        "expiration": None if expiration is None else str(int(expiration * 1000)),
-    }
-    return {name: value for name, value in properties.items() if value is not None}

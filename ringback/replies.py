@@ -56,6 +56,11 @@ class ReplyDrainer(geventDrainer):  # type: ignore[misc]
         self._send_drain_complete_event()
         self._shutdown.set()
 
+    def stop(self) -> None:
+        """End it; what takes too long ends with the process."""
+        self._stopped.set()
+        self._shutdown.wait(self.result_consumer.backend.settings.connect_timeout)
+
 
 class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
     """How a reply is handed out, whichever way it came."""

@@ -99,7 +99,7 @@ class Process:
 class Web(Process):
     """``python app.py`` on a free port, or the test's own app with its additional handlers."""
 
-    def __init__(self, script: str = "tests/app_under_test.py", flags: Sequence[str] = (), **variables: str) -> None:
+    def __init__(self, script: str = "tests/misbehaving_app.py", flags: Sequence[str] = (), **variables: str) -> None:
         command = [sys.executable, script, "--port=0", "--logging=info", *flags]
         super().__init__(command, ready=r"Ringback listens on (\S+)", **variables)
 
@@ -114,7 +114,8 @@ class Worker(Process):
 
     def __init__(self, **variables: str) -> None:
         line = (
-            procfile()["worker"].replace("-A tasks", "-A more_tasks") + f" --hostname ringback-{os.urandom(4).hex()}@%h"
+            procfile()["worker"].replace("-A tasks", "-A misbehaving_tasks")
+            + f" --hostname ringback-{os.urandom(4).hex()}@%h"
         )
         line = line.replace("--loglevel WARNING", "--loglevel INFO")  # which says when it is ready
         super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)

@@ -9,7 +9,7 @@ import gevent
 import tornado.web
 from celery import chain
 
-import more_tasks
+import misbehaving_tasks
 import ringback
 import tasks
 
@@ -67,7 +67,7 @@ class LateThen(ringback.RequestHandler):
 class CatchError(ringback.RequestHandler):
     @ringback.asynchronous
     def get(self) -> None:
-        more_tasks.fail_with_two.delay("a", "b").then(self.on_result, self.on_error)
+        misbehaving_tasks.fail_with_two.delay("a", "b").then(self.on_result, self.on_error)
 
     def on_result(self, call: ringback.Call) -> None:
         self.finish("no error")
@@ -87,7 +87,7 @@ class FireAndForget(ringback.RequestHandler):
     """Calls a task and does not wait for it."""
 
     def get(self) -> None:
-        more_tasks.count_to.delay(self.get_query_argument("path"))
+        misbehaving_tasks.count_to.delay(self.get_query_argument("path"))
 
 
 class CallMore(ringback.RequestHandler):
@@ -97,7 +97,7 @@ class CallMore(ringback.RequestHandler):
         arguments = {argument: self.get_query_argument(argument) for argument in self.request.query_arguments}
         if "size" in arguments:
             arguments["size"] = int(arguments["size"])
-        self.write(str(await ringback.call(getattr(more_tasks, name), **arguments)))
+        self.write(str(await ringback.call(getattr(misbehaving_tasks, name), **arguments)))
 
 
 class FromGreenlets(ringback.RequestHandler):
