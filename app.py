@@ -4,18 +4,18 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import os  # noqa: E402
-import sys  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
-from typing import Any  # noqa: E402
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
 
-import tornado.options  # noqa: E402
-from tornado.options import define, options, parse_command_line  # noqa: E402
-from tornado.web import Application, HTTPError  # noqa: E402
+import tornado.options
+from tornado.options import define, options, parse_command_line
+from tornado.web import Application, HTTPError
 
-import ringback  # noqa: E402
-import tasks  # noqa: E402
-from ringback import RequestHandler, asynchronous  # noqa: E402
+import ringback
+import tasks
+from ringback import RequestHandler, asynchronous
 
 
 class AsyncSleep(RequestHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -62,6 +63,31 @@ async def until(client: Client, condition: Callable[[dict[str, int]], bool], tim
     while not condition(inside := json.loads((await client.fetch("/inside")).body)):
         assert time.monotonic() < end, inside
         await asyncio.sleep(0.01)
+
+
+async def nothing_left_behind(client: Client) -> None:
+    """Wait until nothing is kept for any request."""
+    kept = ("ledger", "outbox", "in_flight", "pending", "buffered", "held")
+    await until(client, lambda inside: not any(inside[what] for what in kept))
+
+
+async def first_success(client: Client) -> None:
+    """Wait until a call of a task succeeds."""
+    while (await client.fetch("/add?x=1&y=2", timeout=10)).status != 200:
+        await asyncio.sleep(0.05)
+
+
+async def delays_of_an_unrelated_request(client: Client, meanwhile: object) -> float:
+    """The 99th percentile of what ``/i_want_you_now`` takes, in seconds, until ``meanwhile`` has ended."""
+    event = asyncio.ensure_future(meanwhile)  # type: ignore[call-overload]
+    delays = []
+    while not event.done():
+        answer = await client.fetch("/i_want_you_now")
+        assert answer.status == 200
+        delays.append(answer.took)
+        await asyncio.sleep(0.02)
+    await event
+    return statistics.quantiles(delays, n=100)[98]
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

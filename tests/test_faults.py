@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from client import Answer, Client, run, statuses, until
+from client import Answer, Client, delays_of_an_unrelated_request, first_success, run, statuses, until
 from proxy import Proxy
 from servers import RabbitMQ, Redis, need
 from stack import Web, Worker
@@ -164,21 +163,3 @@ async def keep_asking(client: Client) -> AsyncIterator[list[Answer]]:
     finally:
         enough.set()
         await asking
-
-
-async def delays_of_an_unrelated_request(client: Client, meanwhile: object) -> float:
-    """The 99th percentile of what ``/i_want_you_now`` takes, in seconds, until ``meanwhile`` has ended."""
-    event = asyncio.ensure_future(meanwhile)  # type: ignore[call-overload]
-    delays = []
-    while not event.done():
-        answer = await client.fetch("/i_want_you_now")
-        assert answer.status == 200
-        delays.append(answer.took)
-        await asyncio.sleep(0.02)
-    await event
-    return statistics.quantiles(delays, n=100)[98]
-
-
-async def first_success(client: Client) -> None:
-    while (await client.fetch("/add?x=1&y=2", timeout=10)).status != 200:
-        await asyncio.sleep(0.05)

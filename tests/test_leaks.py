@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 
-from client import Client, run
+from client import Client, nothing_left_behind, run
 from servers import RabbitMQ
 from stack import Web, Worker
-from test_survival import nothing_left_behind
 
 #: Requests of each of the three kinds in one wave.
 KIND = 100

@@ -8,11 +8,10 @@ import statistics
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from client import Client, get, run, statuses, until
+from client import Client, delays_of_an_unrelated_request, first_success, get, run, statuses, until
 from proxy import Proxy
 from servers import RabbitMQ, free_port, need
 from stack import Web, Worker
-from test_faults import delays_of_an_unrelated_request, first_success
 
 
 def test_a_full_outbox_says_so_at_once_and_publishes_nothing(rabbitmq: RabbitMQ, tmp_path: Path) -> None:

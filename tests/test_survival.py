@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from client import Client, run, until
+from client import Client, nothing_left_behind, run
 from stack import Web
 
 EXCEPTIONS = ["ValueError", "OSError", "TimeoutError", "GreenletExit"]
@@ -29,12 +29,6 @@ async def fifty_good_ones_after(url: str) -> AsyncIterator[Client]:
     answers = await client.crowd([f"/add?x={number}&y=1" for number in range(50)], timeout=10)
     assert [answer.body for answer in answers] == [str(number + 1) for number in range(50)]
     await nothing_left_behind(client)
-
-
-async def nothing_left_behind(client: Client) -> None:
-    """Wait until nothing is kept for any request."""
-    kept = ("ledger", "outbox", "in_flight", "pending", "buffered", "held")
-    await until(client, lambda inside: not any(inside[what] for what in kept))
 
 
 @pytest.mark.parametrize("exception", EXCEPTIONS)
