@@ -35,7 +35,7 @@ class HeldRequest:
 
     def __init__(self, handler: tornado.web.RequestHandler) -> None:
         self.handler = handler
-        self._calls: WeakSet[Call] = WeakSet()  # the ledger keeps those that are not settled
+        self._calls: list[Call] = []
         handler.request.connection.set_close_callback(self._on_client_gone)  # type: ignore[union-attr]
         self._all.add(self)
 
@@ -60,7 +60,7 @@ class HeldRequest:
 
     def made(self, call: Call) -> None:
         """Remember a call, to drop it when the client goes."""
-        self._calls.add(call)
+        self._calls = [*(other for other in self._calls if other.id in other.switchboard.ledger), call]
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error, unless the answer is under way already."""
@@ -81,7 +81,7 @@ class HeldRequest:
 
     def _on_client_gone(self) -> None:
         self._all.discard(self)
-        for call in list(self._calls):
+        for call in self._calls:
             call.switchboard.settle(call.id, ClientGone("the client has gone", call.id))
         self.handler.on_connection_close()
 
