@@ -88,15 +88,16 @@ HANDLERS = [
 
 def main(handlers: Sequence[Any] = HANDLERS) -> None:
     """Serve these handlers as flags and environment say, until told to stop."""
-    define("port", os.environ.get("PORT", "8888"), type=str, help="TCP port to listen on; 0 for a free one")
-    define("address", "127.0.0.1", help="host name or IP address to listen on; 0.0.0.0 for all")
+    port_help = "TCP port to listen on, 0 for a free one; PORT in the environment sets it, too"
+    define("port", os.environ.get("PORT", "8888"), type=str, help=port_help, group="Ringback")
+    define("address", "127.0.0.1", help="IP address or host name to listen on; 0.0.0.0 for all", group="Ringback")
     try:
         parse_command_line()
+        port = ringback.settings.port(options.port)
         switchboard = ringback.install(tasks.app)
         if tasks.app.conf.broker_url.startswith("memory:"):
             ringback.embedded.start_worker(tasks.app)
         application = Application(handlers, default_handler_class=ringback.NotFound)
-        port = ringback.settings.port(options.port)
         ringback.serve(application, switchboard, port, options.address, example="/async-sleep")
     except (ringback.BadSetting, tornado.options.Error) as error:
         sys.exit(f"app.py: {error}")

@@ -90,7 +90,14 @@ async def restart(stack: Stack, _: float) -> None:
     await asyncio.to_thread(stack.server.restart)
 
 
-FAULTS = [(cut, 2), (cut, 8), (cut, 30), (stall, 15), (blackhole, 15), (restart, 5)]
+async def crash(stack: Stack, seconds: float) -> None:
+    """Kill the server, and start it again after these seconds."""
+    await asyncio.to_thread(stack.server.kill)
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(stack.server.start)
+
+
+FAULTS = [(cut, 2), (cut, 8), (cut, 30), (stall, 15), (blackhole, 15), (restart, 5), (crash, 2)]
 
 
 @pytest.mark.parametrize(("fault", "seconds"), FAULTS, ids=[f"{fault.__name__}-{s}" for fault, s in FAULTS])
