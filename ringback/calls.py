@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from celery import Task
 from celery.canvas import Signature
-from celery.result import AsyncResult
+from celery.result import AsyncResult, ResultSet
 
 from ringback.errors import BadArguments, BadSetting
 
@@ -121,7 +121,7 @@ def call(task: Task | Signature, *args: Any, **kwargs: Any) -> asyncio.Future[An
     """Call a task now, and await its result when it suits: ``await call(tasks.add, 1, 2)``.
 
     Several calls made before the first ``await`` run side by side. A signature may bring options, such as a deadline
-    of its own: ``await call(tasks.sleep.s(3).set(expires=5))``.
+    of its own: ``await call(tasks.sleep.s(3).set(expires=5))``. A group gives the list of its members' results.
 
     :param task: a task or signature of a Celery app that the package is installed for.
     :raises BadArguments: they do not fit the task's signature, or are no JSON.
@@ -131,6 +131,8 @@ def call(task: Task | Signature, *args: Any, **kwargs: Any) -> asyncio.Future[An
         result = task.apply_async(args, kwargs)
     except TypeError as error:
         raise BadArguments(str(error)) from error
+    if isinstance(result, ResultSet):
+        return asyncio.gather(*(member.switchboard.hold(member) for member in result.results))
     if not isinstance(result, Call):
         raise BadSetting(f"{task!r} belongs to an app without ringback: call ringback.install(app) first")
     return result.switchboard.hold(result)

@@ -32,7 +32,8 @@ class ChannelConsumer(ReplyConsumer):
 
     _reader: Connection | None = None
     _subscriber: gevent.Greenlet[..., None] | None = None
-    _heard = 0.0
+    _heard = 0.0  # when Redis last said something, on time.monotonic
+    _lost: Exception | None = None  # what ended the subscriber
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -65,13 +66,14 @@ class ChannelConsumer(ReplyConsumer):
 
         :raises redis.RedisError: Redis cannot be reached.
         """
-        self._reader, fetcher = self.backend.connect(), self.backend.connect()
-        self._heard = time.monotonic()
+        reader = self._reader = self.backend.connect()
+        fetcher = self.backend.connect()
+        self._heard, self._lost = time.monotonic(), None
         self._to_subscribe = {IDLE_CHANNEL, *self._wanted}
         self._to_unsubscribe.clear()
         self._to_fetch.clear()
         self._work.set()
-        self._subscriber = gevent.spawn(self._subscribe, self._reader, fetcher)
+        self._subscriber = gevent.spawn(self._subscribe, reader, fetcher)
 
     def drain_events(self, timeout: float | None = None) -> None:
         """Handle the next event, if one comes within ``timeout`` seconds.
@@ -79,9 +81,8 @@ class ChannelConsumer(ReplyConsumer):
         :raises Exception: the connection is lost, or Redis has been silent for two heartbeats.
         """
         assert self._reader is not None
-        assert self._subscriber is not None
-        if self._subscriber.dead:
-            raise self._subscriber.exception or ConnectionError("the subscriber has ended")
+        if self._lost:
+            raise self._lost
         if self._reader.can_read(timeout=timeout or 1.0):
             self._heard = time.monotonic()
             self._handle(*self._reader.read_response())
@@ -127,6 +128,8 @@ class ChannelConsumer(ReplyConsumer):
                 self._send(reader, "SUBSCRIBE", self._to_subscribe)
                 self._send(reader, "UNSUBSCRIBE", self._to_unsubscribe)
                 self._fetch(fetcher)
+        except Exception as error:
+            self._lost = error
         finally:
             fetcher.disconnect()
             reader.disconnect()  # wakes the drainer, which rebuilds both

@@ -7,7 +7,7 @@ import gc
 
 import gevent
 import tornado.web
-from celery import chain
+from celery import chain, group
 
 import misbehaving_tasks
 import ringback
@@ -83,6 +83,13 @@ class Chain(ringback.RequestHandler):
         self.write(str(await ringback.call(chain(tasks.add.s(1, 2), *[tasks.add.s(10)] * (int(length) - 1)))))
 
 
+class Group(ringback.RequestHandler):
+    """Awaits all members of a group."""
+
+    async def get(self) -> None:
+        self.write(str(await ringback.call(group(tasks.add.s(number, number) for number in range(5)))))
+
+
 class FireAndForget(ringback.RequestHandler):
     """Calls a task and does not wait for it."""
 
@@ -147,6 +154,7 @@ HANDLERS = [
     (r"/late-then", LateThen),
     (r"/catch-error", CatchError),
     (r"/chain/(\d)", Chain),
+    (r"/group", Group),
     (r"/fire-and-forget", FireAndForget),
     (r"/(big|fail_with_two|poison|poison_redis|count_to)", CallMore),
     (r"/greenlets", FromGreenlets),

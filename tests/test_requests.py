@@ -107,6 +107,11 @@ def test_a_chain_is_answered_by_its_last_task(
     assert get(request.getfixturevalue(server).url, f"/chain/{length}", timeout=10.0).body == body
 
 
+@pytest.mark.parametrize("server", ["web", "web_on_redis"])
+def test_a_group_is_answered_by_all_its_members(server: str, request: pytest.FixtureRequest) -> None:
+    assert get(request.getfixturevalue(server).url, "/group", timeout=10.0).body == "[0, 2, 4, 6, 8]"
+
+
 def test_an_error_callback_gets_what_the_callback_does_not(web: Web) -> None:
     assert get(web.url, "/catch-error").body == "caught TaskFailed"
 
