@@ -24,7 +24,10 @@ class PromptConsumer(Consumer):
 
 
 class PatientReplies(RPCBackend):
-    """Sends a reply until the broker has confirmed it; Celery gives up after 20 s and makes the task a failure."""
+    """Sends a reply until the broker has confirmed it; Celery gives up after 20 s and makes the task a failure.
+
+    So a worker that is told to end while its broker is away waits for the broker; told a second time, it ends.
+    """
 
     retry_policy: ClassVar = {
         "max_retries": None,

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,12 +56,12 @@ def free_port() -> int:
             return port
 
 
-class _Child(subprocess.Popen[bytes]):
+class Child(subprocess.Popen[bytes]):
     """A process in a group of its own, which does not outlive the test process."""
 
-    def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], env: dict[str, str], log: Path, cwd: Path | None = None) -> None:
         with log.open("ab") as out:
-            super().__init__(command, env=env, stdout=out, stderr=out, start_new_session=True)
+            super().__init__(command, env=env, cwd=cwd, stdout=out, stderr=out, start_new_session=True)
         # The pipe closes when the test process ends, by SIGKILL too, which atexit would miss.
         watch = ["sh", "-c", 'exec >&- 2>&-; read _; kill -s KILL -- "-$0"', str(self.pid)]
         self._guard = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
@@ -87,7 +87,7 @@ class _Server:
         self.port = free_port()
         self.home = Path(tempfile.mkdtemp(prefix="ringback-"))
         self._env = {"PATH": PATH, "HOME": str(self.home), "LC_ALL": "C.UTF-8"}
-        self._children: list[_Child] = []  # the server itself is the last one
+        self._children: list[Child] = []  # the server itself is the last one
         atexit.register(self.close)
 
     def __enter__(self: S) -> S:
@@ -144,7 +144,7 @@ class _Server:
             self._children.pop().end(how)
 
     def _spawn(self, command: list[str], ready: Callable[[], bool]) -> None:
-        self._children.append(_Child(command, self._env, self.home / "log"))
+        self._children.append(Child(command, self._env, self.home / "log"))
         give_up = time.monotonic() + TIMEOUT
         while not ready():
             if not self.running or time.monotonic() > give_up:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from servers import Child
+
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
 
@@ -43,15 +45,7 @@ class Process:
         self._log = Path(tempfile.mkdtemp(prefix="ringback-")) / "log"
 
     def __enter__(self) -> Process:
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._cwd,
-                env=environment(**self._variables),
-                start_new_session=True,
-            )
+        self._process = Child(self._command, environment(**self._variables), self._log, self._cwd)
         self.wait_for(self._ready, self._patience)
         return self
 
@@ -60,9 +54,7 @@ class Process:
     ) -> None:
         if kind is not None:
             print(f"--- {' '.join(self._command)}\n{self.output[-6000:]}")
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.end(signal.SIGKILL)
         shutil.rmtree(self._log.parent)
 
     @property

@@ -56,8 +56,11 @@ def test_every_command_prints_what_the_readme_shows(clean_copy: Path, rabbitmq: 
             elif command in SERVERS:
                 variables = {"PORT": ports["8888" if command == "make run" else "5000"]}
                 ready = ".*".join(as_pattern(line) for line in output) or "Ringback listens"
-                server = Process(["sh", "-c", script], f"(?s){ready}", cwd=clean_copy, patience=300, **variables)
+                server = Process(
+                    ["sh", "-c", f"{preamble}exec {command}"], f"(?s){ready}", cwd=clean_copy, patience=300, **variables
+                )
                 servers.enter_context(server)
+                servers.callback(server.terminate)  # honcho ends its children only if it is asked to end
             else:
                 done = subprocess.run(
                     ["sh", "-c", script], cwd=clean_copy, env=environment(), capture_output=True, text=True, check=True
