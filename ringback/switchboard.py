@@ -61,7 +61,7 @@ class Switchboard:
         self.ledger: Ledger[Call] = Ledger()
         self.outbox = Outbox(settings.outbox_limit)
         self.publisher = Publisher(app, self.outbox, self._on_unpublished, settings)
-        self._draining = False
+        self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
         self._take_seams()
 
@@ -84,7 +84,7 @@ class Switchboard:
 
         :raises Refused: this process is ending, or the broker is away, or results have no way back.
         """
-        if self._draining:
+        if self._stopped:
             raise ShuttingDown("this process is shutting down")
         self.publisher.check()
         down_since = self._consumer.down_since
@@ -120,13 +120,9 @@ class Switchboard:
             future.set_exception(error or TaskFailed(call.result, call.id))
             future.exception()  # or asyncio complains when one of several calls has failed and the rest is not awaited
 
-    def drain(self) -> None:
-        """Take no more calls; those that are held go on."""
-        self._draining = True
-
     def stop(self) -> None:
-        """Settle what is still held with 503, publish what is in the outbox, and end publisher and drainer."""
-        self.drain()
+        """Take no more calls, settle those held with 503, publish what is in the outbox, end publisher and drainer."""
+        self._stopped = True
         for call_id in self.ledger.held():
             self.settle(call_id, ShuttingDown("no result before this process had to end", call_id))
         self.publisher.stop()
