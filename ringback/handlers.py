@@ -13,7 +13,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from weakref import WeakSet
 
 import tornado.web
@@ -23,8 +23,6 @@ from ringback.calls import Call, current_holder
 from ringback.errors import ClientGone, RingbackError, ShuttingDown
 
 logger = logging.getLogger(__name__)
-
-Handler = TypeVar("Handler", bound=tornado.web.RequestHandler)
 
 
 class HeldRequest:
@@ -97,7 +95,7 @@ def asynchronous(method: Callable[..., object]) -> Callable[..., None]:
         raise TypeError(f"{method.__qualname__} is a coroutine: it needs no @asynchronous")
 
     @functools.wraps(method)
-    def hold_open(self: Handler, *args: Any, **kwargs: Any) -> None:
+    def hold_open(self: tornado.web.RequestHandler, *args: Any, **kwargs: Any) -> None:
         self._auto_finish = False
         request = HeldRequest.of(self)
         try:

@@ -14,6 +14,7 @@ import gevent
 from celery import Celery
 
 from ringback.errors import BrokerUnavailable, PublishUnconfirmed, RingbackError
+from ringback.outage import Outage
 from ringback.outbox import Message, Outbox
 from ringback.publish_link import PublishLink
 from ringback.settings import Settings
@@ -44,7 +45,7 @@ class Publisher:
         self._on_failure = on_failure
         self._settings = settings
         self._link: PublishLink | None = None
-        self._down_since: float | None = time.monotonic()
+        self._outage = Outage()
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def start(self) -> None:
@@ -65,32 +66,26 @@ class Publisher:
         """
         if self._link and self._link.blocked:
             raise BrokerUnavailable("the broker takes no messages for now")
-        if self._down_since is not None and time.monotonic() - self._down_since > self._settings.publish_timeout:
+        if self._outage.exceeds(self._settings.publish_timeout):
             raise BrokerUnavailable("the broker cannot be reached")
 
     def _run(self) -> None:
-        pause = 0.0
         while True:
             try:
-                link = PublishLink(self._app, self._outbox, self._fail, self._settings)
+                self._serve(PublishLink(self._app, self._outbox, self._fail, self._settings))
             except Exception as error:
-                self._down_since = self._down_since or time.monotonic()
-                logger.warning("the broker cannot be reached, next attempt in %.1f s: %s", pause, error)
+                pause = self._outage.next_attempt()
+                logger.warning("no connection for publishing, next attempt in %.1f s: %s", pause, error)
                 gevent.sleep(pause)
-                pause = min(2 * pause + 0.1, self._settings.backoff_limit)
-                continue
-            pause = 0.0
-            self._serve(link)
 
     def _serve(self, link: PublishLink) -> None:
-        self._link, self._down_since = link, None
+        self._link = link
+        self._outage.end()
         logger.info("publishing to the broker")
         try:
             link.publish_until_lost()
-        except Exception as error:
-            logger.warning("the connection for publishing is lost: %s", error)
         finally:
-            self._link, self._down_since = None, time.monotonic()
+            self._link = None
             self._take_over(link.surrender())
 
     def _take_over(self, messages: list[Message]) -> None:

@@ -9,7 +9,6 @@ connection is rebuilt, with the same queue, for as long as it takes.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ from gevent.event import Event
 from kombu import Consumer, Queue
 
 from ringback.broker import Link
+from ringback.outage import Outage
 from ringback.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,22 +36,21 @@ class ReplyDrainer(geventDrainer):  # type: ignore[misc]
     def run(self) -> None:
         """Drain until ``stop`` is called."""
         self._started.set()
-        consumer, pause = self.result_consumer, 0.0
+        consumer = self.result_consumer
         while not self._stopped.is_set():
             try:
                 consumer.open()
                 logger.info("listening for replies")
-                consumer.down_since, pause = None, 0.0
+                consumer.outage.end()
                 consumer.ready.set()
                 while not self._stopped.is_set():
                     consumer.drain_events(timeout=1.0)
                     self._send_drain_complete_event()
             except Exception as error:
+                pause = consumer.outage.next_attempt()
                 logger.warning("no connection for replies, next attempt in %.1f s: %s", pause, error)
-                consumer.down_since = consumer.down_since or time.monotonic()
                 consumer.abandon()
                 self._stopped.wait(pause)
-                pause = min(2 * pause + 0.1, consumer.backend.settings.backoff_limit)
         consumer.close()
         self._send_drain_complete_event()
         self._shutdown.set()
@@ -69,7 +68,7 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
         super().__init__(backend, *args)
         self.drainer = ReplyDrainer(self)
         self.ready = Event()  #: set once replies can come
-        self.down_since: float | None = time.monotonic()
+        self.outage = Outage()
 
     def deliver(self, meta: Any, task_id: str | None) -> None:
         """Fulfil whoever waits for this reply. If nobody does, drop it: Celery would keep late ones for ever.

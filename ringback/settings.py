@@ -30,8 +30,6 @@ class Settings:
     heartbeat: float = 5.0
     #: Time for one attempt to connect. Short, so that the attempt after the broker's return comes soon.
     connect_timeout: float = 2.0
-    #: The longest pause between two attempts to connect.
-    backoff_limit: float = 1.0
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -87,8 +86,7 @@ class Switchboard:
         if self._stopped:
             raise ShuttingDown("this process is shutting down")
         self.publisher.check()
-        down_since = self._consumer.down_since
-        if down_since is not None and time.monotonic() - down_since > self.settings.publish_timeout:
+        if self._consumer.outage.exceeds(self.settings.publish_timeout):
             raise RepliesUnavailable("results cannot come back for now")
 
     def hold(self, call: Call) -> asyncio.Future[Any]:
