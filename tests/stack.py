@@ -10,17 +10,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from servers import Child
+from proxy import Proxy
+from servers import Child, RabbitMQ, Redis
 
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
 
 #: Variables of the machine that would change what is tested.
-FOREIGN = re.compile(r"^(BROKER_URL|CLOUDAMQP_URL|RESULT_BACKEND|REDIS_URL|PORT|RINGBACK_.*|COVERAGE.*)$")
+FOREIGN = re.compile(
+    r"^(BROKER_URL|CLOUDAMQP_URL|RESULT_BACKEND|REDIS_URL|PORT|TASK_QUEUE|WORKER_CONCURRENCY|RINGBACK_.*|COVERAGE.*)$"
+)
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -111,6 +115,13 @@ class Worker(Process):
         )
         line = line.replace("--loglevel WARNING", "--loglevel INFO")  # which says when it is ready
         super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)
+
+
+@contextmanager
+def through_a_proxy(server: RabbitMQ | Redis) -> Iterator[tuple[str, Proxy]]:
+    """The server's URL as it is through a proxy, and the proxy."""
+    with Proxy("127.0.0.1", server.port) as proxy:
+        yield server.url.replace(f":{server.port}", f":{proxy.port}"), proxy
 
 
 def procfile() -> dict[str, str]:

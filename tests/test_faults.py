@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from client import Answer, Client, delays_of_an_unrelated_request, first_success, run, statuses, until
 from proxy import Proxy
 from servers import RabbitMQ, Redis, need
-from stack import Web, Worker
+from stack import Web, Worker, through_a_proxy
 
 #: Long enough for the longest fault; the tasks themselves end during it.
 DEADLINE = 90
@@ -30,15 +29,6 @@ class Stack:
 
     def __init__(self, url: str, server: RabbitMQ | Redis, proxy: Proxy) -> None:
         self.url, self.server, self.proxy = url, server, proxy
-
-
-@contextmanager
-def through_a_proxy(server: RabbitMQ | Redis) -> Iterator[tuple[str, Proxy]]:
-    """The server's URL as it is through a proxy, and the proxy."""
-    port = urlsplit(server.url).port
-    assert port is not None
-    with Proxy("127.0.0.1", port) as proxy:
-        yield server.url.replace(f":{port}", f":{proxy.port}"), proxy
 
 
 @pytest.fixture(scope="module")
@@ -64,25 +54,15 @@ def stack(request: pytest.FixtureRequest) -> Stack:
     return broken
 
 
-async def cut(stack: Stack, seconds: float) -> None:
-    """Reset all connections, refuse new ones, and restore the way after these seconds."""
-    stack.proxy.cut()
-    await asyncio.sleep(seconds)
-    stack.proxy.restore()
+def on_the_way(how: Callable[[Proxy], None]) -> Callable[[Stack, float], Awaitable[None]]:
+    """A fault of the proxy, which ends after some seconds."""
 
+    async def fault(stack: Stack, seconds: float) -> None:
+        how(stack.proxy)
+        await asyncio.sleep(seconds)
+        stack.proxy.restore()
 
-async def stall(stack: Stack, seconds: float) -> None:
-    """Half-open: connections stay, and no byte passes."""
-    stack.proxy.stall()
-    await asyncio.sleep(seconds)
-    stack.proxy.restore()
-
-
-async def blackhole(stack: Stack, seconds: float) -> None:
-    """Half-open, and the connections of that time never come back."""
-    stack.proxy.blackhole()
-    await asyncio.sleep(seconds)
-    stack.proxy.restore()
+    return fault
 
 
 async def restart(stack: Stack, _: float) -> None:
@@ -97,11 +77,21 @@ async def crash(stack: Stack, seconds: float) -> None:
     await asyncio.to_thread(stack.server.start)
 
 
-FAULTS = [(cut, 2), (cut, 8), (cut, 30), (stall, 15), (blackhole, 15), (restart, 5), (crash, 2)]
+FAULTS = {
+    "cut-2": (on_the_way(Proxy.cut), 2),
+    "cut-8": (on_the_way(Proxy.cut), 8),
+    "cut-30": (on_the_way(Proxy.cut), 30),
+    "stall-15": (on_the_way(Proxy.stall), 15),
+    "blackhole-15": (on_the_way(Proxy.blackhole), 15),
+    "restart-5": (restart, 5),
+    "crash-2": (crash, 2),
+}
 
 
-@pytest.mark.parametrize(("fault", "seconds"), FAULTS, ids=[f"{fault.__name__}-{s}" for fault, s in FAULTS])
-def test_what_is_in_flight_survives(stack: Stack, fault: Callable[[Stack, float], object], seconds: float) -> None:
+@pytest.mark.parametrize(("fault", "seconds"), FAULTS.values(), ids=FAULTS)
+def test_what_is_in_flight_survives(
+    stack: Stack, fault: Callable[[Stack, float], Awaitable[None]], seconds: float
+) -> None:
     async def conversation() -> None:
         client = Client(stack.url)
         calm = await delays_of_an_unrelated_request(client, asyncio.sleep(2))

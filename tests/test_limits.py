@@ -6,19 +6,15 @@ import asyncio
 import json
 import statistics
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from client import Client, delays_of_an_unrelated_request, first_success, get, run, statuses, until
-from proxy import Proxy
 from servers import RabbitMQ, free_port, need
-from stack import Web, Worker
+from stack import Web, Worker, through_a_proxy
 
 
 def test_a_full_outbox_says_so_at_once_and_publishes_nothing(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
     limit, count = 10, tmp_path / "count"
     path = f"/count_to?path={count}"
-    port = urlsplit(rabbitmq.url).port
-    assert port is not None
 
     async def conversation() -> None:
         client = Client(web.url)
@@ -36,13 +32,12 @@ def test_a_full_outbox_says_so_at_once_and_publishes_nothing(rabbitmq: RabbitMQ,
         assert all(answer.headers["Retry-After"] for answer in refused)
         assert statistics.median(answer.took for answer in refused) < 0.05
 
-    with Proxy("127.0.0.1", port) as proxy:
-        url = rabbitmq.url.replace(str(port), str(proxy.port))
-        with (
-            Web(BROKER_URL=url, TASK_QUEUE="outbox", RINGBACK_OUTBOX_LIMIT=str(limit)) as web,
-            Worker(BROKER_URL=rabbitmq.url, TASK_QUEUE="outbox"),
-        ):
-            run(conversation())
+    with (
+        through_a_proxy(rabbitmq) as (url, proxy),
+        Web(BROKER_URL=url, TASK_QUEUE="outbox", RINGBACK_OUTBOX_LIMIT=str(limit)) as web,
+        Worker(BROKER_URL=rabbitmq.url, TASK_QUEUE="outbox"),
+    ):
+        run(conversation())
     ran = count.read_text().splitlines() if count.exists() else []
     assert len(ran) <= limit
 

@@ -32,19 +32,11 @@ async def fifty_good_ones_after(url: str) -> AsyncIterator[Client]:
 
 
 @pytest.mark.parametrize("exception", EXCEPTIONS)
-def test_a_callback_that_raises_gives_500(url: str, exception: str) -> None:
+@pytest.mark.parametrize("where", ["raise", "raise-in-method"])
+def test_a_callback_or_method_that_raises_gives_500(url: str, where: str, exception: str) -> None:
     async def conversation() -> None:
         async with fifty_good_ones_after(url) as client:
-            assert (await client.fetch(f"/raise/{exception}", timeout=5)).status == 500
-
-    run(conversation())
-
-
-@pytest.mark.parametrize("exception", EXCEPTIONS)
-def test_a_method_that_raises_gives_500(url: str, exception: str) -> None:
-    async def conversation() -> None:
-        async with fifty_good_ones_after(url) as client:
-            assert (await client.fetch(f"/raise-in-method/{exception}", timeout=5)).status == 500
+            assert (await client.fetch(f"/{where}/{exception}", timeout=5)).status == 500
 
     run(conversation())
 
