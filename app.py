@@ -4,16 +4,12 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-import tornado.options
-from tornado.options import define, options, parse_command_line
-from tornado.web import Application, HTTPError
+from tornado.web import HTTPError
 
-import ringback
+import ringback.cli
 import tasks
 from ringback import RequestHandler, asynchronous
 
@@ -87,20 +83,8 @@ HANDLERS = [
 
 
 def main(handlers: Sequence[Any] = HANDLERS) -> None:
-    """Serve these handlers as flags and environment say, until told to stop."""
-    port_help = "TCP port to listen on, 0 for a free one; PORT in the environment sets it, too"
-    define("port", os.environ.get("PORT", "8888"), type=str, help=port_help, group="Ringback")
-    define("address", "127.0.0.1", help="IP address or host name to listen on; 0.0.0.0 for all", group="Ringback")
-    try:
-        parse_command_line()
-        port = ringback.settings.port(options.port)
-        switchboard = ringback.install(tasks.app)
-        if tasks.app.conf.broker_url.startswith("memory:"):
-            ringback.embedded.start_worker(tasks.app)
-        application = Application(handlers, default_handler_class=ringback.NotFound)
-        ringback.serve(application, switchboard, port, options.address, example="/async-sleep")
-    except (ringback.BadSetting, tornado.options.Error) as error:
-        sys.exit(f"app.py: {error}")
+    """Serve these handlers, and the HTTP interface beside them, as flags and environment say."""
+    ringback.cli.main(tasks.app, handlers, example="/async-sleep")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,110 @@
 """Celery's settings, for the web process and the worker alike. Each that is not Celery's default has its reason."""
 
 import os
+import time
+from contextlib import suppress
 from functools import partial
+from threading import Thread
 from typing import ClassVar
 
+from celery.backends.redis import RedisBackend
 from celery.backends.rpc import RPCBackend
-from celery.worker.consumer import Consumer
+from celery.utils.log import get_logger
+from celery.worker.consumer import Consumer, Control
+from celery.worker.pidbox import gPidbox
+from kombu import Queue, uuid
 from kombu.exceptions import OperationalError
+
+logger = get_logger(__name__)
+
+
+class LastingPidbox(gPidbox):
+    """The remote control of a green worker: its own connection, on its own greenlet, and nobody waits for either.
+
+    Celery's does not notice that a connection is half-open, closes it for ever, and has the whole worker wait for that.
+    """
+
+    running = False
+
+    def __init__(self, c):
+        super().__init__(c)
+        self.node.reply = self.reply
+        # Of this process, and kept: Celery's has the node's name, so that namesakes share it, and goes when it is lost.
+        name, exchange = f"{self.hostname}.{uuid()}.pidbox", self.node.mailbox.exchange
+        self.queue = Queue(name, exchange, durable=True, expires=c.app.conf.control_queue_ttl)
+
+    def start(self, c):
+        if not self.running:  # it outlives the consumer's connections
+            self.running = True
+            c.pool.spawn_n(self.loop, c)
+
+    def stop(self, c):
+        """Go on: the tasks that a warm shutdown waits for can still be terminated."""
+
+    def shutdown(self, c):
+        self.running = False
+
+    def loop(self, c):
+        while self.running:
+            try:
+                self.serve(c)
+            except Exception as error:
+                logger.warning("Remote control: %r. Trying again", error)
+                time.sleep(1)
+
+    def serve(self, c):
+        # A reply that waited for its confirm would read what the loop is to read. Seconds, of memory:// only.
+        options = {"confirm_publish": False, "polling_interval": 0.1}
+        connection = c.app.connection_for_read(heartbeat=c.amqheartbeat, transport_options=options)
+        try:
+            self.listen(c, connection)
+            while self.running:
+                connection.heartbeat_check()
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=1)
+        finally:
+            connection.collect()  # close() would wait for the broker's answer
+
+    def listen(self, c, connection):
+        connection.ensure_connection(max_retries=1, interval_start=0)
+        if connection.supports_heartbeats:
+            connection.connection.sock.settimeout(4)  # seconds, for each of the broker's answers
+        self.producer = connection.Producer()
+        consumer = connection.Consumer([self.queue], callbacks=[self.on_message], accept=self.node.mailbox.accept)
+        consumer.on_decode_error = c.on_decode_error
+        consumer.consume()
+
+    def on_message(self, body, message):
+        """As Celery's, but none waits for another, whose result backend may be away."""
+        message.ack()
+        self.c.pool.spawn_n(super().on_message, body, message)
+
+    def reply(self, data, exchange, routing_key, ticket):
+        """As kombu's, which may wait for ever, with a connection of the pool that the tasks' replies need."""
+        headers = {"ticket": ticket, "clock": self.c.app.clock.forward()}
+        self.producer.publish(data, exchange=exchange, routing_key=routing_key, headers=headers)
+
+
+CELERYS_CONTROL = f"{Control.__module__}:Control"
+
+
+class LastingControl(Control):
+    """Celery's, but for pools of greenlets."""
+
+    def __init__(self, c, **kwargs):
+        super().__init__(c, **kwargs)
+        if self.is_green:
+            self.box = LastingPidbox(c)
+            self.start, self.stop, self.shutdown = self.box.start, self.box.stop, self.box.shutdown
 
 
 class PromptConsumer(Consumer):
     """Tries to reach a lost broker every second, and no longer than 4 s. No setting does that under gevent."""
+
+    class Blueprint(Consumer.Blueprint):
+        """As Celery's, but for the remote control."""
+
+        default_steps: ClassVar = {*Consumer.Blueprint.default_steps} - {CELERYS_CONTROL} | {LastingControl}
 
     def __init__(self, *args, **kwargs):
         """As Celery's, which takes the time-out away, for a gevent bug of old: its workers then hang for ever."""
@@ -37,6 +131,12 @@ class PatientReplies(RPCBackend):
         "retry_errors": (OperationalError,),  # a new connection of the pool that cannot be made
     }
 
+    def mark_as_revoked(self, task_id, reason="", request=None, **kwargs):
+        """As Celery's, which is also called for each order, without a request, and by a greenlet that it has killed."""
+        mark = partial(super().mark_as_revoked, task_id, reason, request, **kwargs)
+        if request:
+            Thread(target=mark).start() if reason == "terminated" else mark()
+
     def store_result(self, task_id, result, state, traceback=None, request=None, **kwargs):
         """As Celery's, but a broker that says nothing for 10 s is taken for lost: Celery would wait for ever."""
         routing_key, correlation_id = self.destination_for(task_id, request)
@@ -58,9 +158,22 @@ class PatientReplies(RPCBackend):
         return result
 
 
+class RedisReplies(RedisBackend):
+    """As Celery's, but an order to revoke a task does not make a task revoked that runs all the same."""
+
+    def mark_as_revoked(self, task_id, reason="", request=None, **kwargs):
+        """As Celery's, which is also called for each order, without a request."""
+        if request:
+            super().mark_as_revoked(task_id, reason, request, **kwargs)
+
+
 broker_url = os.environ.get("BROKER_URL") or os.environ.get("CLOUDAMQP_URL") or "memory://localhost/"
 result_backend = os.environ.get("RESULT_BACKEND") or os.environ.get("REDIS_URL") or "rpc://"
-override_backends = {"rpc": f"{__name__}:PatientReplies"}
+override_backends = {
+    "rpc": f"{__name__}:PatientReplies",
+    "redis": f"{__name__}:RedisReplies",
+    "rediss": f"{__name__}:RedisReplies",
+}
 
 # Where tasks go by default; Celery's own name, unless several projects share a broker.
 task_default_queue = os.environ.get("TASK_QUEUE") or "celery"
@@ -92,9 +205,9 @@ worker_consumer = f"{__name__}:PromptConsumer"
 # 1 to 3 of 20 tasks were lost (Celery 5.5 to 5.7).
 worker_enable_prefetch_count_reduction = False
 
-# The remote control's greenlet waits for ever on a connection that is half-open, and the worker with it; and two
-# workers with one node name break each other's control queue. The price: no `celery inspect`, no revoke.
-worker_enable_remote_control = False
+# What `revoke` needs. Celery's default, and safe in a green worker with the pidbox above alone: with Celery's own, a
+# half-open connection stopped the worker (0 of 20 tasks ran).
+worker_enable_remote_control = True
 
 # For results in Redis. Without the retries, what ends while Redis is away is lost; without the time-outs, a silent
 # Redis is waited for; and with fewer connections than tasks at once, results are lost (24 of 8000 at redis-py's 100).

@@ -3,7 +3,7 @@
 import time
 from datetime import datetime
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import celeryd_init
 
 import celeryconfig
@@ -18,32 +18,41 @@ def need_a_broker(**_: object) -> None:
         raise SystemExit("the worker needs a broker: set BROKER_URL, as in BROKER_URL=amqp://guest:guest@localhost//")
 
 
-@app.task
-def add(x: int, y: int) -> int:
+@app.task(name="add")
+def add(x: int | str, y: int | str) -> int:
     """The sum of two whole numbers; strings of digits will do."""
     return int(x) + int(y)
 
 
-@app.task
+@app.task(name="sleep")
 def sleep(seconds: float) -> float:
     """Take that many seconds, and return what was given."""
     time.sleep(float(seconds))
     return seconds
 
 
-@app.task
+@app.task(name="count", bind=True, track_started=True)
+def count(self: Task, to: int) -> int:
+    """Count to a number, ten a second, and tell of each step."""
+    for number in range(1, to + 1):
+        time.sleep(0.1)
+        self.update_state(state="PROGRESS", meta={"counted": number})
+    return to
+
+
+@app.task(name="echo")
 def echo(msg: str, timestamp: bool = False) -> str:
     """The message, behind the date and time if asked for."""
     return f"{datetime.now()}: {msg}" if timestamp else msg
 
 
-@app.task
+@app.task(name="error")
 def error(msg: str) -> None:
     """Fail with this message."""
     raise Exception(msg)
 
 
-@app.task
+@app.task(name="test")
 def test(body: str) -> str:
     """The relay's reply to a body: its third to fifth character."""
     return body[2:5]

@@ -56,6 +56,7 @@ class Call(AsyncResult):  # type: ignore[misc]
     switchboard: Switchboard
     known: WeakValueDictionary[str, Call]  #: by id
     future: asyncio.Future[Any] | None = None  #: there as soon as somebody waits
+    on_update: Callable[[dict[str, Any]], object] | None = None  #: the loop calls it with the replies before the last
 
     def __new__(cls, id: str, *args: Any, **kwargs: Any) -> Call:
         known = cls.known.get(id)

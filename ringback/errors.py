@@ -54,6 +54,13 @@ class TaskFailed(RingbackError):
         return {**super().problem(), "exception": self.exception}
 
 
+class TaskRevoked(TaskFailed):
+    """The task was revoked before it ended."""
+
+    status = 409
+    slug = "task-revoked"
+
+
 class NoResult(RingbackError):
     """The task keeps its result to itself (``ignore_result``), so nobody can wait for it."""
 
@@ -65,6 +72,77 @@ class BadArguments(RingbackError):
 
     status = 422
     slug = "bad-arguments"
+
+
+class BadRequest(RingbackError):
+    """The request is no JSON, or has the wrong shape."""
+
+    status = 400
+    slug = "bad-request"
+
+
+class Unauthorized(RingbackError):
+    """The request has no bearer token that is known here (RFC 6750)."""
+
+    status = 401
+    slug = "unauthorized"
+
+
+class Forbidden(RingbackError):
+    """The token may not call this task, or the page that asks may not ask."""
+
+    status = 403
+    slug = "forbidden"
+
+
+class UnknownTask(RingbackError):
+    """No such task may be called here."""
+
+    status = 404
+    slug = "unknown-task"
+
+
+class UnknownRun(RingbackError):
+    """This caller has made no run with this id."""
+
+    status = 404
+    slug = "unknown-run"
+
+
+class ForgottenRun(RingbackError):
+    """The run was here, and is kept no longer."""
+
+    status = 410
+    slug = "forgotten-run"
+
+
+class BodyTooLarge(RingbackError):
+    """The body is larger than this process takes."""
+
+    status = 413
+    slug = "body-too-large"
+
+
+class UnsupportedMediaType(RingbackError):
+    """The body is not declared to be JSON."""
+
+    status = 415
+    slug = "unsupported-media-type"
+
+
+class KeyReused(RingbackError):
+    """The idempotency key, or the run's id, was used for another request."""
+
+    status = 422
+    slug = "key-reused"
+
+
+class TooManyCalls(RingbackError):
+    """This caller calls more often than it may."""
+
+    status = 429
+    slug = "too-many-calls"
+    retry_after = 1
 
 
 class ClientGone(RingbackError):
@@ -81,6 +159,13 @@ class UnreadableReply(RingbackError):
     slug = "unreadable-reply"
 
 
+class LostRun(RingbackError):
+    """The process that waited for the run's result has ended, and the result went to it alone."""
+
+    status = 502
+    slug = "lost-run"
+
+
 class Refused(RingbackError):
     """The call was not made, or cannot be said to have been made; asking again helps."""
 
@@ -95,6 +180,12 @@ class OutboxFull(Refused):
     slug = "outbox-full"
 
 
+class TooManyHeld(Refused):
+    """More calls are waited for than this process may hold."""
+
+    slug = "too-many-held"
+
+
 class BrokerUnavailable(Refused):
     """The broker has been out of reach, or refusing messages, for longer than the publish time-out."""
 
@@ -106,6 +197,13 @@ class RepliesUnavailable(Refused):
     """Results have had no way back for longer than the publish time-out, so no call is made."""
 
     slug = "replies-unavailable"
+    retry_after = 2
+
+
+class StoreUnavailable(Refused):
+    """The Redis where processes share their runs cannot be reached, and the request needs it."""
+
+    slug = "store-unavailable"
     retry_after = 2
 
 

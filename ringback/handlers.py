@@ -49,7 +49,19 @@ class HeldRequest:
     @classmethod
     def held(cls) -> int:
         """How many requests wait for their answer."""
-        return sum(not request.handler._finished for request in cls._all)
+        return sum(request.is_open for request in cls._all)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits for its answer."""
+        return getattr(self.handler, "is_open", not self.handler._finished)
+
+    @classmethod
+    def drain(cls) -> None:
+        """Tell those that would never end by themselves that the process is about to."""
+        for request in list(cls._all):
+            if isinstance(request.handler, RequestHandler):
+                request.handler.on_drain()
 
     @property
     def deadline(self) -> float | None:
@@ -121,6 +133,9 @@ class RequestHandler(tornado.web.RequestHandler):
         HeldRequest.of(self)
         if self.settings.get("draining"):
             raise ShuttingDown("this process is shutting down")
+
+    def on_drain(self) -> None:
+        """This process is about to end; for requests that last, such as WebSockets, to end soon."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer as ``application/problem+json`` (RFC 9457)."""

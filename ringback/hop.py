@@ -11,6 +11,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import gevent
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -41,3 +46,34 @@ class Hop:
                 logger.exception("a call posted to the loop failed")
             finally:
                 self._posted.popleft()
+
+
+async def on_greenlet(hop: Hop, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """What a function returns that may wait, or what it raises; it runs on a greenlet of its own."""
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def work() -> None:
+        try:
+            value = function(*args, **kwargs)
+        except Exception as error:
+            hop.post(_settle, future, future.set_exception, error)
+        else:
+            hop.post(_settle, future, future.set_result, value)
+
+    gevent.spawn(work)
+    return await future
+
+
+def _settle(future: asyncio.Future[Any], settle: Callable[[Any], None], value: object) -> None:
+    if not future.done():  # whoever awaited it was cancelled
+        settle(value)
+
+
+class Companion(Protocol):
+    """Something that needs the loop, for as long as calls can be made."""
+
+    def start(self, hop: Hop) -> None:
+        """The loop is there."""
+
+    def stop(self) -> None:
+        """The loop is about to end."""

@@ -21,7 +21,7 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
     """Celery's ``app.amqp``, whose task messages go into an outbox: routing, headers and signals stay Celery's."""
 
     outbox: Outbox
-    admit: Callable[[], None]  #: raises if no message may be made now
+    admit: Callable[[str], None]  #: raises if this task may not be called now
 
     @cached_property
     def send_task_message(self) -> Callable[..., None]:
@@ -29,6 +29,7 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
         send = self._create_task_sender()
 
         def send_task_message(producer: Any, name: str, message: Any, **options: Any) -> None:
+            self.admit(message.headers["id"])
             send(self, name, message, **options)
 
         return send_task_message
@@ -40,11 +41,11 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
         exchange: Any,
         routing_key: str,
         serializer: str,
-        compression: str | None,
         headers: dict[str, Any],
         declare: list[Any] | None,
         delivery_mode: int | str | None,
         correlation_id: str,
+        compression: str | None = None,
         priority: int | None = None,
         expiration: float | None = None,
         retry: object = None,
@@ -58,9 +59,8 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
         Retries and time-outs are the publisher's business; what is said of them here is ignored.
 
         :raises BadArguments: the arguments cannot be serialised.
-        :raises Refused: the outbox is full, the broker is away, or this process is shutting down.
+        :raises OutboxFull: it is.
         """
-        self.admit()
         try:
             content_type, encoding, data = serialization.dumps(body, serializer)
         except Exception as error:
@@ -84,4 +84,29 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
                 priority=priority,
                 declare=declare or (),
             )
+        )
+
+    def revoke(self, task_id: str, terminate: bool) -> None:
+        """Put the order to revoke a task into the outbox. Celery's own ``control.revoke`` waits for the broker.
+
+        The message is the one of ``celery.app.control.Control.revoke``; every worker that listens gets it.
+
+        :param terminate: stop the task if it is running.
+        """
+        exchange = self.app.control.mailbox.exchange
+        self.publish(
+            {
+                "method": "revoke",
+                "arguments": {"task_id": task_id, "terminate": terminate, "signal": "SIGTERM"},
+                "destination": None,
+                "pattern": None,
+                "matcher": None,
+            },
+            exchange=exchange,
+            routing_key="",
+            serializer="json",
+            headers={"clock": self.app.clock.forward(), "expires": 0},
+            declare=[exchange],
+            delivery_mode="transient",
+            correlation_id=f"revoke-{task_id}",
         )

@@ -7,7 +7,7 @@ greenlets, so each is atomic.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from itertools import takewhile
@@ -34,6 +34,7 @@ class Message:
     declare: Iterable[Any]  #: kombu entities that must exist before it is published
     born: float = field(default_factory=time.monotonic)
     tries: int = 0
+    on_confirmed: Callable[[], object] | None = None  #: called on the publisher's reader greenlet
 
     @property
     def expires(self) -> float | None:
@@ -82,6 +83,12 @@ class Outbox:
     def find(self, call_id: str) -> Message | None:
         """The message of this call, if it has not left yet."""
         return self._messages.get(call_id)
+
+    def withdraw(self, call_id: str) -> bool:
+        """Take the message of this call out for good; false if it has left."""
+        withdrawn = self._messages.pop(call_id, None)
+        self._check_done()
+        return withdrawn is not None
 
     def take_all(self) -> list[Message]:
         """Take everything out, oldest first. Each message is in flight until it is ``settle``d or ``put_back``."""

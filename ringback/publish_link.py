@@ -102,7 +102,7 @@ class PublishLink:
                 channel.send_method(spec.Basic.Publish, "Bssbb", arguments, raw)
             else:
                 channel.basic_publish(raw, exchange=message.exchange, routing_key=message.routing_key)
-                self._settle(self._tag)
+                self._confirm(self._tag)
         except self._link.errors:
             raise
         except Exception as error:  # a message that cannot be encoded must not take the others with it
@@ -138,7 +138,7 @@ class PublishLink:
 
     def _on_ack(self, delivery_tag: int, multiple: bool) -> None:
         for tag in self._covered(delivery_tag, multiple):
-            self._settle(tag)
+            self._confirm(tag)
 
     def _on_nack(self, delivery_tag: int, multiple: bool) -> None:
         for tag in self._covered(delivery_tag, multiple):
@@ -161,6 +161,11 @@ class PublishLink:
         if message is not None:
             self._outbox.settle()
         return message
+
+    def _confirm(self, tag: int) -> None:
+        message = self._settle(tag)
+        if message is not None and message.on_confirmed is not None:
+            message.on_confirmed()
 
     def _give_up(self, tag: int, why: str) -> None:
         message = self._settle(tag)

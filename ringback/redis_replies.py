@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -27,6 +28,10 @@ logger = logging.getLogger(__name__)
 IDLE_CHANNEL = b"ringback-idle"
 
 
+def _nothing() -> None:
+    """Nobody waits for this subscription."""
+
+
 class ChannelConsumer(ReplyConsumer):
     """Subscribed to the channel of every call that is waited for."""
 
@@ -41,6 +46,7 @@ class ChannelConsumer(ReplyConsumer):
         self._to_subscribe: set[bytes] = set()
         self._to_unsubscribe: set[bytes] = set()
         self._to_fetch: set[bytes] = set()
+        self._when_listening: dict[bytes, Callable[[], object]] = {}
         self._work = Event()
 
     def consume_from(self, task_id: str) -> None:
@@ -50,9 +56,14 @@ class ChannelConsumer(ReplyConsumer):
         self._to_subscribe.add(key)
         self._work.set()
 
+    def when_listening(self, task_id: str, callback: Callable[[], object]) -> None:
+        """Call back, on the drainer greenlet, once Redis has confirmed the subscription that was just asked for."""
+        self._when_listening[self.backend.get_key_for_task(task_id)] = callback
+
     def cancel_for(self, task_id: str) -> None:
         """Any greenlet, and the garbage collector: its result is not wanted any more."""
         key = self.backend.get_key_for_task(task_id)
+        self._when_listening.pop(key, None)
         if self._wanted.pop(key, None) is None:
             return
         if key in self._to_subscribe:
@@ -107,6 +118,7 @@ class ChannelConsumer(ReplyConsumer):
         if kind == b"subscribe":
             self._to_fetch.add(channel)
             self._work.set()
+            self._when_listening.pop(channel, _nothing)()
         elif kind == b"message":
             self._read(task_id, data)
 

@@ -24,6 +24,9 @@ from ringback.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+#: What is read, whatever the app accepts: a pickle from the network is a program from the network.
+JSON = frozenset({"application/json"})
+
 #: So many replies are acknowledged together, or fewer when none has come for ``ACK_PAUSE`` seconds. What is lost with
 #: its connection in between is delivered again, and dropped as nobody waits for it any more.
 ACK_BURST = 64
@@ -66,6 +69,7 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
 
     def __init__(self, backend: Any, *args: Any) -> None:
         super().__init__(backend, *args)
+        self.accept = JSON
         self.drainer = ReplyDrainer(self)
         self.ready = Event()  #: set once replies can come
         self.outage = Outage()
@@ -77,10 +81,18 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
         :param task_id: the call that its envelope names.
         """
         try:
-            if any(meta["task_id"] in table for table in self._pending_results):
+            if not any(meta["task_id"] in table for table in self._pending_results):
+                return
+            if meta["status"] in states.READY_STATES:
                 self.on_state_change(meta, None)
+            else:
+                self.backend.on_update(meta["task_id"], meta)
         except Exception as error:
             self.refuse(task_id, error)
+
+    def when_listening(self, task_id: str, callback: Callable[[], object]) -> None:
+        """Call back as soon as no reply of this task can be missed: for a queue, at once."""
+        callback()
 
     def refuse(self, task_id: str | None, error: Exception) -> None:
         """Tell whoever waits for this reply that it cannot be read."""
@@ -94,6 +106,7 @@ class ReplyBackend:
 
     settings: Settings
     on_unreadable: Callable[[str, Exception], None]  #: called with a task's id when its reply cannot be read
+    on_update: Callable[[str, Any], None]  #: called with a task's id and a reply that is not its last one
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Nothing to do. Celery makes a round trip here for every call: declares the queue, or subscribes."""

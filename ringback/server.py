@@ -11,6 +11,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from ringback.errors import BadSetting
+from ringback.front_door import FrontDoor
 from ringback.handlers import HeldRequest
 from ringback.switchboard import Switchboard
 
@@ -40,7 +41,8 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     switchboard.start()
-    server = HTTPServer(application)
+    settings = switchboard.settings
+    server = HTTPServer(FrontDoor(application, settings), idle_connection_timeout=settings.idle_timeout)
     try:
         sockets = bind_sockets(port, address)
     except OSError as error:
@@ -59,6 +61,7 @@ async def _serve(
 async def _drain(application: tornado.web.Application, server: HTTPServer, switchboard: Switchboard) -> None:
     application.settings["draining"] = True
     server.stop()
+    HeldRequest.drain()
     logger.info("shutting down: %d requests held", HeldRequest.held())
     loop = asyncio.get_running_loop()
     end = loop.time() + switchboard.settings.grace

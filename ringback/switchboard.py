@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,7 @@ import gevent
 from celery import Celery, states
 from gevent import monkey
 
-from ringback.calls import Call, current_holder
+from ringback.calls import Call, Holder, current_holder
 from ringback.errors import (
     BadSetting,
     DeadlineExceeded,
@@ -25,14 +26,17 @@ from ringback.errors import (
     RingbackError,
     ShuttingDown,
     TaskFailed,
+    TaskRevoked,
+    TooManyHeld,
     UnreadableReply,
 )
-from ringback.hop import Hop
+from ringback.hop import Companion, Hop
 from ringback.ledger import Ledger
 from ringback.messages import OutboxAMQP
 from ringback.outbox import Outbox
 from ringback.publisher import Publisher
-from ringback.replies import ReplyConsumer
+from ringback.redis_replies import ChannelBackend
+from ringback.replies import JSON, ReplyConsumer
 from ringback.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -60,6 +64,7 @@ class Switchboard:
         self.ledger: Ledger[Call] = Ledger()
         self.outbox = Outbox(settings.outbox_limit)
         self.publisher = Publisher(app, self.outbox, self._on_unpublished, settings)
+        self.companions: list[Companion] = []  #: start and stop with it
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
         self._take_seams()
@@ -72,22 +77,34 @@ class Switchboard:
         """
         self._loop = asyncio.get_running_loop()
         self._greenlet = gevent.getcurrent()
-        self._hop = Hop(self._loop)
+        self.hop = Hop(self._loop)
         self._consumer.drainer.start()
         self.publisher.start()
+        for companion in self.companions:
+            companion.start(self.hop)
         if not self._consumer.ready.wait(self.settings.publish_timeout):
             logger.warning("started without the broker; requests get 503 until it is there")
 
-    def admit(self) -> None:
+    @property
+    def results_are_shared(self) -> bool:
+        """Whether any process can get the result of any task."""
+        return isinstance(self.app.backend, ChannelBackend)
+
+    def admit(self, call_id: str | None = None) -> None:
         """Any greenlet: say no before a message is made.
 
-        :raises Refused: this process is ending, or the broker is away, or results have no way back.
+        :param call_id: of the call, which may be waited for already.
+
+        :raises Refused: this process is ending, the broker is away, results have no way back, too many are waited for.
         """
         if self._stopped:
             raise ShuttingDown("this process is shutting down")
         self.publisher.check()
         if self._consumer.outage.exceeds(self.settings.publish_timeout):
             raise RepliesUnavailable("results cannot come back for now")
+        overflow = self._overflow()
+        if overflow is not None and (call_id is None or call_id not in self.ledger):
+            raise overflow
 
     def hold(self, call: Call) -> asyncio.Future[Any]:
         """Any greenlet: wait for a call; the future ends with its result, or with one of the package's errors.
@@ -97,9 +114,35 @@ class Switchboard:
         if call.ignored:
             raise NoResult("the task ignores its result, so there is nothing to wait for", call.id)
         if call.future is None:
-            call.future = self._loop.create_future()
-            self._enter(call)
+            holder = current_holder.get()
+            self._enter(call, self._deadline(call, holder))
+            if holder is not None:
+                holder.made(call)
+        assert call.future is not None
         return call.future
+
+    async def expect(self, call_id: str, lifetime: float, on_update: Callable[[dict[str, Any]], object]) -> Call:
+        """Wait for a call that no request holds, before it is made, so that nothing of its replies is missed.
+
+        :param lifetime: seconds after which it is settled all the same; the message does not carry them.
+        :param on_update: called with each reply before the last one.
+        :returns: the call; its ``future`` ends as that of ``hold``.
+        :raises RepliesUnavailable: results have no way back.
+        """
+        call: Call = self.app.AsyncResult(call_id)
+        call.on_update = on_update
+        overflow = self._overflow()
+        self._enter(call, lifetime)
+        if overflow is not None:
+            self.settle(call_id, overflow)
+            return call
+        listening = asyncio.Event()
+        self._consumer.when_listening(call_id, lambda: self.hop.post(listening.set))
+        try:
+            await asyncio.wait_for(listening.wait(), self.settings.publish_timeout)
+        except asyncio.TimeoutError:
+            self.settle(call_id, RepliesUnavailable("results cannot come back for now", call_id))
+        return call
 
     def settle(self, call_id: str, error: RingbackError | None = None) -> None:
         """Ring back whoever waits for the call, with the error or else with its reply. Only the first time counts."""
@@ -109,13 +152,15 @@ class Switchboard:
         if error is not None:  # Celery forgets only the calls that it sees fulfilled
             call.on_ready.cancel()
             call.backend.remove_pending_result(call)
+            call.known.pop(call_id, None)  # a call that is made once more with this id starts afresh
         future = call.future
         if future is None or future.done():  # whoever awaited it was cancelled
             return
         if error is None and call.state == states.SUCCESS:
             future.set_result(call.result)
         else:
-            future.set_exception(error or TaskFailed(call.result, call.id))
+            failed = TaskRevoked if call.state == states.REVOKED else TaskFailed
+            future.set_exception(error or failed(call.result, call.id))
             future.exception()  # or asyncio complains when one of several calls has failed and the rest is not awaited
 
     def stop(self) -> None:
@@ -124,6 +169,8 @@ class Switchboard:
         for call_id in self.ledger.held():
             self.settle(call_id, ShuttingDown("no result before this process had to end", call_id))
         self.publisher.stop()
+        for companion in self.companions:
+            companion.stop()
         self._consumer.drainer.stop()
 
     def _take_seams(self) -> None:
@@ -131,33 +178,43 @@ class Switchboard:
         url = str(app.conf.result_backend)  # loads the configuration, which would undo the next lines if it came later
         if url.partition(":")[0] not in BACKENDS:
             raise BadSetting(f"result backend {url!r} cannot ring back: use rpc:// or redis://")
+        if app.conf.result_serializer != "json":
+            raise BadSetting(f"result_serializer {app.conf.result_serializer!r}: only 'json' is read, never pickle")
         app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
         # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.
         app._local = SimpleNamespace(oid=f"ringback.reply.{uuid4()}")
         backend = app.backend
-        backend.settings, backend.on_unreadable = self.settings, self._on_unreadable
+        backend.settings, backend.accept = self.settings, JSON
+        backend.on_unreadable, backend.on_update = self._on_unreadable, self._on_update
         self._consumer: ReplyConsumer = backend.result_consumer
         app.AsyncResult = type("Call", (Call,), {"app": app, "switchboard": self, "known": WeakValueDictionary()})
         app.amqp = OutboxAMQP(app)
         app.amqp.outbox, app.amqp.admit = self.outbox, self.admit
 
-    def _enter(self, call: Call) -> None:
-        holder = current_holder.get()
+    def _deadline(self, call: Call, holder: Holder | None) -> float:
+        """The seconds that its message expires after; makes it expire if it does not."""
         deadline = (holder and holder.deadline) or self.settings.deadline
         message = self.outbox.find(call.id)
-        if message is not None:
-            if message.expires is None:
-                message.expire_after(deadline)
-            else:
-                deadline = message.expires
+        if message is None:
+            return deadline
+        if message.expires is None:
+            message.expire_after(deadline)
+        return message.expires or deadline
+
+    def _enter(self, call: Call, deadline: float) -> None:
+        call.future = self._loop.create_future()
         self.ledger.enter(call.id, call, deadline)
-        if holder is not None:
-            holder.made(call)
         call.on_ready.then(self._on_reply)
         if gevent.getcurrent() is self._greenlet:
             self._arm()
         else:
-            self._hop.post(self._arm)
+            self.hop.post(self._arm)
+
+    def _overflow(self) -> TooManyHeld | None:
+        limit = self.settings.held_limit
+        if len(self.ledger) < limit:
+            return None
+        return TooManyHeld(f"{limit} calls are waited for; RINGBACK_HELD_LIMIT sets the limit")
 
     def _arm(self) -> None:
         """Have the timer run at the next deadline, or before."""
@@ -177,14 +234,19 @@ class Switchboard:
             self.settle(call_id, DeadlineExceeded("no result within the deadline", call_id))
         self._arm()
 
-    # These three are called on the drainer's and the publisher's greenlets.
+    # These four are called on the drainer's and the publisher's greenlets.
 
     def _on_reply(self, call: Call) -> None:
-        self._hop.post(self.settle, call.id)
+        self.hop.post(self.settle, call.id)
+
+    def _on_update(self, call_id: str, meta: dict[str, Any]) -> None:
+        call = self.app.AsyncResult.known.get(call_id)
+        if call is not None and call.on_update is not None:
+            self.hop.post(call.on_update, meta)
 
     def _on_unreadable(self, call_id: str, error: Exception) -> None:
-        self._hop.post(self.settle, call_id, UnreadableReply(f"the worker's reply cannot be read: {error!r}", call_id))
+        self.hop.post(self.settle, call_id, UnreadableReply(f"the worker's reply cannot be read: {error!r}", call_id))
 
     def _on_unpublished(self, call_id: str, error: RingbackError) -> None:
         logger.warning("not published: %s", error)
-        self._hop.post(self.settle, call_id, error)
+        self.hop.post(self.settle, call_id, error)

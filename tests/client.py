@@ -31,6 +31,11 @@ class Answer:
     def took(self) -> float:
         return self.received - self.sent
 
+    @property
+    def json(self) -> Any:
+        """The body, read."""
+        return json.loads(self.body)
+
 
 class Client:
     """Requests to one server."""
@@ -51,6 +56,19 @@ class Client:
         except (HTTPError, OSError) as error:
             return Answer(599, repr(error), {}, sent, time.monotonic())
         return Answer(response.code, response.body.decode(), response.headers, sent, time.monotonic())
+
+    async def send(
+        self, path: str, document: object, method: str = "POST", timeout: float = 120.0, **headers: str
+    ) -> Answer:
+        """A request with a JSON body; an underscore in a header's name stands for a hyphen."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        body = json.dumps(document)
+        named["Content-Type"] = "application/json"
+        return await self.fetch(path, method=method, body=body, headers=named, timeout=timeout)
+
+    async def call(self, task: str, *args: object, timeout: float = 120.0, **headers: str) -> Answer:
+        """Call a task."""
+        return await self.send(f"/v1/tasks/{task}", {"args": args}, timeout=timeout, **headers)
 
     async def crowd(self, paths: Iterable[str], **options: Any) -> list[Answer]:
         """All at once."""
@@ -98,6 +116,16 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 def get(url: str, path: str, **options: Any) -> Answer:
     """A single request, for tests that are not in a hurry."""
     return run(Client(url).fetch(path, **options))
+
+
+def send(url: str, path: str, document: object, method: str = "POST", **headers: str) -> Answer:
+    """A single request with a JSON body."""
+    return run(Client(url).send(path, document, method, **headers))
+
+
+def call(url: str, task: str, *args: object, **headers: str) -> Answer:
+    """A single call of a task."""
+    return run(Client(url).call(task, *args, **headers))
 
 
 def statuses(answers: Iterable[Answer]) -> set[int]:

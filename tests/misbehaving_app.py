@@ -7,6 +7,7 @@ import gc
 
 import gevent
 import tornado.web
+import tornado.websocket
 from celery import chain, group
 
 import misbehaving_tasks
@@ -125,6 +126,34 @@ class FromGreenlets(ringback.RequestHandler):
             self.finish(self.results)
 
 
+@tornado.web.stream_request_body
+class Upload(ringback.RequestHandler):
+    """Counts what it gets, while it comes; before the end ``?early`` has it answer, and ``?call`` call a task."""
+
+    received = 0
+
+    def prepare(self) -> None:
+        super().prepare()
+        if self.get_query_argument("early", None) is not None:
+            self.write("early")
+            self.flush()
+        if self.get_query_argument("call", None) is not None:
+            self.call = ringback.call(tasks.sleep, 10)
+
+    def data_received(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+
+    def post(self) -> None:
+        self.write(str(self.received))
+
+
+class Echo(tornado.websocket.WebSocketHandler):
+    """What a WebSocket sends comes back."""
+
+    def on_message(self, message: str | bytes) -> None:
+        self.write_message(message)
+
+
 class Inside(ringback.RequestHandler):
     """What the process keeps."""
 
@@ -158,6 +187,8 @@ HANDLERS = [
     (r"/fire-and-forget", FireAndForget),
     (r"/(big|fail_with_two|poison|poison_redis|count_to)", CallMore),
     (r"/greenlets", FromGreenlets),
+    (r"/upload", Upload),
+    (r"/websocket", Echo),
     (r"/inside", Inside),
     *ringback_app.HANDLERS,
 ]

@@ -1,6 +1,10 @@
 """Tasks that only the tests need: the misfits."""
 
+import os
+import pickle
 import time
+from datetime import datetime
+from typing import Literal
 
 import kombu
 from celery import Task
@@ -24,7 +28,7 @@ def poison(self: Task, kind: str) -> None:
     """Reply with something that is not a reply."""
     good = {"task_id": self.request.id, "status": "SUCCESS", "result": 1, "traceback": None, "children": []}
     bodies = {
-        "content type": (kombu.serialization.dumps(good, "json")[2], "application/x-python-serialize"),
+        "content type": (pickle.dumps(good), "application/x-python-serialize"),
         "broken json": ('{"status": "SUC', "application/json"),
         "no status": (f'{{"task_id": "{self.request.id}"}}', "application/json"),
         "failure with a string": (
@@ -57,3 +61,79 @@ def count_to(path: str) -> None:
     """Leave a line in a file: somebody has really run this."""
     with open(path, "a") as file:
         file.write(f"{time.time()}\n")
+
+
+@app.task
+def give(value: object) -> object:
+    """Return what was given."""
+    return value
+
+
+@app.task
+def give_no_json(kind: Literal["object", "set", "nan"]) -> object:
+    return {"object": object(), "set": {1, 2}, "nan": float("nan")}[kind]
+
+
+@app.task
+def give_a_time() -> datetime:
+    return datetime(2026, 1, 2, 3, 4, 5)
+
+
+@app.task(bind=True, track_started=True)
+def report(self: Task, steps: int, go_on: str = "") -> int:
+    """Tell of every step, and, if a path is given, wait at the half until there is such a file."""
+    for step in range(steps):
+        if step == steps // 2:
+            while go_on and not os.path.exists(go_on):
+                time.sleep(0.01)
+        self.update_state(state="PROGRESS", meta={"step": step})
+    return steps
+
+
+@app.task(bind=True)
+def report_at_length(self: Task, steps: int, size: int) -> int:
+    """Tell of every step, in many words."""
+    for step in range(steps):
+        self.update_state(state="PROGRESS", meta={"step": step, "words": "x" * size})
+    return steps
+
+
+@app.task(bind=True, max_retries=1, track_started=True)
+def try_twice(self: Task) -> int:
+    if not self.request.retries:
+        raise self.retry(countdown=0.5)
+    return self.request.retries
+
+
+@app.task(ignore_result=True)
+def keep_it_to_yourself() -> int:
+    return 1
+
+
+@app.task
+def count_and_sleep(path: str, seconds: float) -> str:
+    """Leave a line in a file at the start, and another one at the end."""
+    with open(path, "a") as file:
+        file.write("begun\n")
+    time.sleep(seconds)
+    with open(path, "a") as file:
+        file.write("ended\n")
+    return "ended"
+
+
+@app.task(bind=True)
+def tell_headers(self: Task) -> dict[str, str | None]:
+    """What of the trace the task sees."""
+    return {name: self.request.get(name) for name in ("traceparent", "tracestate", "x_request_id")}
+
+
+@app.task
+def answer_by_itself(answer: dict[str, object]) -> dict[str, object]:
+    """Its result is a whole HTTP answer."""
+    return answer
+
+
+@app.task
+def typed(number: int, word: str = "a", *more: float, when: datetime | None = None, **rest: bool) -> str:
+    """One parameter of each kind."""
+    return f"{number} {word} {more} {when} {rest}"

@@ -23,7 +23,7 @@ TESTS = ROOT / "tests"
 
 #: Variables of the machine that would change what is tested.
 FOREIGN = re.compile(
-    r"^(BROKER_URL|CLOUDAMQP_URL|RESULT_BACKEND|REDIS_URL|PORT|TASK_QUEUE|WORKER_CONCURRENCY|RINGBACK_.*|COVERAGE.*)$"
+    r"^(BROKER_URL|CLOUDAMQP_URL|RESULT_BACKEND|REDIS_URL|PORT|TASK_QUEUE|WORKER_CONCURRENCY|WEB_CONCURRENCY|RINGBACK_.*|COVERAGE.*)$"
 )
 
 
@@ -83,6 +83,11 @@ class Process:
         self._process.send_signal(signal.SIGTERM)
         return self.wait(30)
 
+    def end(self, how: signal.Signals) -> None:
+        """Send a signal, and wait until it has ended."""
+        self._process.send_signal(how)
+        self.wait(30)
+
     def wait(self, timeout: float) -> int:
         """Wait until it has ended by itself; returns the exit code."""
         return self._process.wait(timeout)
@@ -93,11 +98,17 @@ class Process:
 
 
 class Web(Process):
-    """``python app.py`` on a free port, or the test's own app with its additional handlers."""
+    """``python app.py`` on a free port, the tests' own app with its additional handlers, or another command."""
 
-    def __init__(self, script: str = "tests/misbehaving_app.py", flags: Sequence[str] = (), **variables: str) -> None:
-        command = [sys.executable, script, "--port=0", "--logging=info", *flags]
-        super().__init__(command, ready=r"Ringback listens on (\S+)", **variables)
+    def __init__(
+        self,
+        script: str = "tests/misbehaving_app.py",
+        flags: Sequence[str] = (),
+        command: Sequence[str] = (),
+        **variables: str,
+    ) -> None:
+        usual = [sys.executable, script, "--port=0", "--logging=info", *flags]
+        super().__init__(command or usual, ready=r"Ringback listens on (\S+)", **variables)
 
     def __enter__(self) -> Web:
         super().__enter__()
@@ -108,10 +119,10 @@ class Web(Process):
 class Worker(Process):
     """A worker with the tasks of the tests beside the project's own, started with the Procfile's own flags."""
 
-    def __init__(self, **variables: str) -> None:
+    def __init__(self, name: str = "", **variables: str) -> None:
         line = (
             procfile()["worker"].replace("-A tasks", "-A misbehaving_tasks")
-            + f" --hostname ringback-{os.urandom(4).hex()}@%h"
+            + f" --hostname {name or os.urandom(4).hex()}@%h"
         )
         line = line.replace("--loglevel WARNING", "--loglevel INFO")  # which says when it is ready
         super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)

@@ -90,3 +90,18 @@ def test_without_a_broker_the_process_starts_and_says_so() -> None:
         assert answer.status == 503
         assert json.loads(answer.body)["type"].endswith("/broker-unavailable")
         assert get(web.url, "/i_want_you_now").status == 200
+
+
+def test_too_many_waited_for_is_said_at_once(rabbitmq: RabbitMQ, worker: Worker) -> None:
+    async def conversation() -> None:
+        client = Client(web.url)
+        held = [asyncio.create_task(client.fetch("/sleep/2/60")), asyncio.create_task(client.call("sleep", 2))]
+        await until(client, lambda inside: inside["ledger"] == 2)
+        for refused in (await client.fetch("/add?x=1&y=2"), await client.call("add", 1, 2)):
+            assert (refused.status, refused.json["type"]) == (503, "/problems/too-many-held")
+            assert refused.headers["Retry-After"]
+        assert statuses(await asyncio.gather(*held)) == {200}
+        assert (await client.call("add", 1, 2)).status == 200
+
+    with Web(BROKER_URL=rabbitmq.url, RINGBACK_HELD_LIMIT="2") as web:
+        run(conversation())

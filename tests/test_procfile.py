@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from client import Client, get, run
+from client import Client, call, get, run
 from servers import RabbitMQ, free_port
 from stack import Process, Web, Worker
 
@@ -34,10 +34,13 @@ def test_the_worker_line_runs_its_tasks_fast_enough(rabbitmq: RabbitMQ) -> None:
 def test_honcho_starts_web_and_worker(rabbitmq: RabbitMQ) -> None:
     port = free_port()
     variables = {"BROKER_URL": rabbitmq.url, "PORT": str(port), "TASK_QUEUE": f"honcho-{os.getpid()}"}
+    variables["RINGBACK_TOKENS"] = "s3cret"
 
     with Process(["honcho", "start"], ready="Ringback listens", **variables) as honcho:
         answer = get(f"http://127.0.0.1:{port}", "/add?x=1&y=2")
         assert (answer.status, answer.body) == (200, "3")
+        assert call(f"http://127.0.0.1:{port}", "add", 1, 2).status == 401
+        assert call(f"http://127.0.0.1:{port}", "add", 1, 2, Authorization="Bearer s3cret").json["result"] == 3
         honcho.terminate()
         assert "web.1 stopped (rc=0)" in honcho.output
         assert "worker.1 stopped (rc=0)" in honcho.output

@@ -1,4 +1,4 @@
-"""What the README shows is what happens: its commands, in a clean copy of the project, with their output."""
+"""What README and docs show is what happens: their commands, in a clean copy of the project, with their output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from servers import RabbitMQ, free_port
 from stack import ROOT, Process, environment
 
 #: Commands that go on running; what the README shows behind them is how one sees that they have started.
-SERVERS = ("make run", "honcho start")
+SERVERS = ("make run", "honcho start", "python -m ringback")
 
 
 def console(readme: str) -> Iterator[tuple[str, list[str]]]:
@@ -42,9 +42,10 @@ def clean_copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_command_prints_what_the_readme_shows(clean_copy: Path, rabbitmq: RabbitMQ) -> None:
-    ports = {"8888": str(free_port()), "5000": str(free_port()), "5672": str(rabbitmq.port)}
-    readme = re.sub("|".join(ports), lambda port: ports[port[0]], (ROOT / "README.md").read_text())
+@pytest.mark.parametrize("page", ["README.md", "docs/http.md"])
+def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, rabbitmq: RabbitMQ) -> None:
+    ports = {port: str(free_port()) for port in ("8888", "8889", "5000")} | {"5672": str(rabbitmq.port)}
+    readme = re.sub("|".join(ports), lambda port: ports[port[0]], (ROOT / page).read_text())
     preamble = "set -e\n"
     ran = []
 
@@ -53,7 +54,7 @@ def test_every_command_prints_what_the_readme_shows(clean_copy: Path, rabbitmq: 
             script = f"{preamble}{command}"
             if command.startswith(("export ", ". ")):
                 preamble += f"{command}\n"
-            elif command in SERVERS:
+            elif command.startswith(SERVERS):
                 variables = {"PORT": ports["8888" if command == "make run" else "5000"]}
                 ready = ".*".join(as_pattern(line) for line in output) or "Ringback listens"
                 server = Process(

@@ -1,0 +1,90 @@
+"""The command line of a web process: flags and environment in, a served application out. On the main greenlet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tornado.options
+from celery import Celery
+from celery.app.utils import find_app
+from tornado.options import define, options, parse_command_line
+from tornado.web import Application
+
+from ringback import embedded, http, install, settings
+from ringback.access import require_tokens
+from ringback.errors import BadSetting
+from ringback.handlers import NotFound
+from ringback.server import serve
+from ringback.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two pings of a WebSocket; a client that does not answer one before the next is taken for gone.
+PING_INTERVAL = 20
+
+
+def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str = "/v1/tasks") -> None:
+    """Serve the HTTP interface of a Celery app, and these handlers beside it, until told to stop.
+
+    :param app: if there is none, the flag ``--app`` names it.
+    :param handlers: as for Tornado's ``Application``.
+    :param example: a path to try, for the line that is printed.
+    """
+    _define_flags(with_app=app is None)
+    try:
+        parse_command_line()
+        port = settings.port(options.port)
+        switchboard = install(app or _find_app(options.app))
+        require_tokens(switchboard.settings, options.address)
+        _warn_of_strangers(switchboard.settings)
+        if switchboard.app.conf.broker_url.startswith("memory:"):
+            embedded.start_worker(switchboard.app)
+        routes = [*http.routes(switchboard), *handlers]
+        application = Application(routes, default_handler_class=NotFound, websocket_ping_interval=PING_INTERVAL)
+        serve(application, switchboard, port, options.address, example)
+    except (BadSetting, tornado.options.Error) as error:
+        sys.exit(f"ringback: {error}")
+
+
+def _warn_of_strangers(settings: Settings) -> None:
+    """Say so if there are several web processes that do not know each other's runs."""
+    count = os.environ.get("WEB_CONCURRENCY", "")
+    if count.isdecimal() and int(count) > 1 and not settings.redis_url:
+        logger.warning("WEB_CONCURRENCY=%s: each process knows its own runs only; set REDIS_URL to share them", count)
+
+
+def _define_flags(with_app: bool) -> None:
+    port_help = "TCP port to listen on, 0 for a free one; PORT in the environment sets it, too"
+    define("port", os.environ.get("PORT", "8888"), type=str, help=port_help, group="Ringback")
+    define("address", "127.0.0.1", help="IP address or host name to listen on; 0.0.0.0 for all", group="Ringback")
+    if with_app:
+        app_help = "the Celery app, as celery -A has it: proj.celery:app; without it tasks are known by name only"
+        define("app", "", help=app_help, group="Ringback")
+
+
+def _find_app(name: str) -> Celery:
+    """The Celery app that ``--app`` names, with its tasks; without a name one that knows the environment only."""
+    if not name:
+        return _nameless_app()
+    try:
+        app = find_app(name)
+        app.loader.import_default_modules()
+    except (ImportError, AttributeError) as error:
+        raise BadSetting(f"--app={name}: {error}") from error
+    return app
+
+
+def _nameless_app() -> Celery:
+    broker = os.environ.get("BROKER_URL") or os.environ.get("CLOUDAMQP_URL")
+    if not broker or not os.environ.get("RINGBACK_TASKS"):
+        raise BadSetting(
+            "which tasks? --app=proj.celery:app names a Celery app; without its code set BROKER_URL and, with the"
+            " names of the tasks, RINGBACK_TASKS"
+        )
+    backend = os.environ.get("RESULT_BACKEND") or os.environ.get("REDIS_URL") or "rpc://"
+    queue = os.environ.get("TASK_QUEUE") or "celery"
+    return Celery("ringback", broker=broker, backend=backend, task_default_queue=queue)

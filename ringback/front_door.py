@@ -1,0 +1,160 @@
+"""What every request passes before its handler sees it: a body over the limit is answered 413, unread.
+
+Tornado's own ``max_body_size`` answers a bare 400 and closes on what the client still sends. That resets the
+connection, which may destroy the answer. Here it is closed in stages (RFC 9112, 9.6): the answer is written, our side
+is closed, and what still comes is read into nothing until the client closes too, or the time for its body is over.
+
+The time is kept here, too: ``body_timeout`` of Tornado makes a task of each body, which costs a quarter of a POST.
+All of it runs on the loop's greenlet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import logging
+import math
+import socket
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import cast
+
+from tornado import httputil
+from tornado.concurrent import future_add_done_callback
+from tornado.http1connection import HTTP1Connection, parse_int
+from tornado.iostream import IOStream
+from tornado.log import access_log
+
+from ringback.errors import BodyTooLarge
+from ringback.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+StartLine = httputil.RequestStartLine | httputil.ResponseStartLine
+
+#: Pieces of a body after which others get a turn. Tornado 6.5 never gives one while there is more to read, so that a
+#: client of one-byte chunks would have the loop for itself, and no timer would end that.
+PIECES = 64
+
+
+class FrontDoor(httputil.HTTPServerConnectionDelegate):
+    """An application, as ``HTTPServer`` takes it, whose requests have bodies within the settings."""
+
+    def __init__(self, application: httputil.HTTPServerConnectionDelegate, settings: Settings) -> None:
+        self._application, self._settings = application, settings
+
+    def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
+        """Tornado calls this before each request of a connection."""
+        connection = cast(HTTP1Connection, request_conn)
+        connection.set_max_body_size(math.inf)  # type: ignore[arg-type]  # its 400 would come first
+        return _Counted(self._application.start_request(server_conn, connection), connection, self._settings)
+
+
+class _Counted(httputil.HTTPMessageDelegate):
+    """A request whose body is counted on its way to the application."""
+
+    def __init__(self, request: httputil.HTTPMessageDelegate, connection: HTTP1Connection, settings: Settings) -> None:
+        self._request, self._connection, self._settings = request, connection, settings
+        self._left: float = settings.body_limit
+        self._pieces = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def headers_received(self, start_line: StartLine, headers: httputil.HTTPHeaders) -> Awaitable[None] | None:
+        self._start_line = cast(httputil.RequestStartLine, start_line)
+        if "Content-Length" in headers or "Transfer-Encoding" in headers:
+            self._timer = asyncio.get_running_loop().call_later(self._settings.body_timeout, self._too_slow)
+        if _announced(headers) > self._left:
+            headers.pop("Expect", None)  # Tornado would ask for the body
+            self._refuse()
+        return self._request.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            self._tell_gone()
+            self._refuse()
+        self._pieces += 1
+        done = self._request.data_received(chunk)
+        return done if self._pieces % PIECES else _give_a_turn(done)
+
+    def finish(self) -> None:
+        self._end()
+        self._request.finish()
+
+    def on_connection_close(self) -> None:
+        self._end()
+        self._tell_gone()
+
+    def _tell_gone(self) -> None:
+        """As Tornado does for a client that goes later: before the body's end it forgets the close callback."""
+        callback = self._connection._close_callback
+        self._connection.set_close_callback(None)  # it would keep a streaming handler
+        if callback is not None:
+            callback()
+        self._request.on_connection_close()
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _too_slow(self) -> None:
+        stream = cast(IOStream | None, self._connection.stream)
+        if stream is None:  # a WebSocket has it now
+            return
+        method, path, _ = self._start_line
+        logger.info("cut, since its body takes too long: %s %s (%s)", method, path, self._connection.context)
+        stream.close()  # the connection's own close() would forget whom to tell
+
+    def _refuse(self) -> None:
+        refused = _Refused(self._connection)
+        self._left, self._request = math.inf, refused
+        if self._connection._response_start_line is None:
+            refused.answer(self._start_line, self._settings.body_limit)
+        else:  # a streaming handler's own answer is under way
+            self._connection.close()
+
+
+class _Refused(httputil.HTTPMessageDelegate):
+    """A request that is answered already. Nothing is kept of what still comes."""
+
+    def __init__(self, connection: HTTP1Connection) -> None:
+        self._connection = connection
+
+    def answer(self, start_line: httputil.RequestStartLine, limit: int) -> None:
+        """Not with ``finish()``, which closes at once (``HTTP1Connection._finish_request``)."""
+        access_log.warning("413 %s %s (%s)", start_line.method, start_line.path, self._connection.context)
+        error = BodyTooLarge(f"a body may have {limit} bytes at most; RINGBACK_BODY_LIMIT sets this")
+        body = f"{json.dumps(error.problem())}\n".encode()
+        headers = httputil.HTTPHeaders({"Content-Type": "application/problem+json", "Connection": "close"})
+        headers["Content-Length"], headers["Date"] = str(len(body)), httputil.format_timestamp(time.time())
+        status_line = httputil.ResponseStartLine("HTTP/1.1", error.status, http.client.responses[error.status])
+        written = self._connection.write_headers(status_line, headers, b"" if start_line.method == "HEAD" else body)
+        stream = self._connection.stream
+        future_add_done_callback(written, lambda _: _close_our_side(stream))
+
+    def finish(self) -> None:
+        self._connection.close()
+
+
+async def _give_a_turn(done: Awaitable[None] | None) -> None:
+    if done is not None:
+        await done
+    await asyncio.sleep(0)
+
+
+def _close_our_side(stream: IOStream) -> None:
+    if not stream.closed():
+        with suppress(OSError):  # the client has gone
+            stream.socket.shutdown(socket.SHUT_WR)
+
+
+def _announced(headers: httputil.HTTPHeaders) -> int:
+    """The length by the headers, 0 if they give none; what is malformed is left to Tornado, which answers 400."""
+    if "Transfer-Encoding" in headers:
+        return 0
+    try:
+        return parse_int(headers.get("Content-Length", "0").partition(",")[0])  # Tornado takes "9, 9" for 9
+    except ValueError:
+        return 0

@@ -1,0 +1,51 @@
+"""The HTTP interface: a Celery app's tasks, to be called, held, polled, followed and cancelled.
+
+Each module answers some of the routes; this one lists them all. Everything runs on the loop's greenlet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import PathMatches, Rule
+
+from ringback.http import calling, canvas, docs, events, openapi, operations, running, socket, tornado_celery
+from ringback.http.gateway import Gateway
+from ringback.switchboard import Switchboard
+
+__all__ = ["Gateway", "routes"]
+
+NAME = r"([^/]+)"
+
+
+def routes(switchboard: Switchboard) -> list[Any]:
+    """The routes for Tornado's ``Application``, to stand beside an application's own."""
+    gateway = {"gateway": Gateway(switchboard)}
+    openapi.prepare(gateway["gateway"])
+    table = [
+        (r"/v1/tasks", calling.Tasks),
+        (rf"/v1/tasks/{NAME}", calling.CallTask),
+        (rf"/v1/runs/{NAME}", running.OneRun),
+        (rf"/v1/runs/{NAME}/events", events.Events),
+        (r"/v1/canvas", canvas.Canvas),
+        (r"/v1/socket", socket.Socket),
+        (r"/openapi\.json", openapi.OpenApi),
+        (r"/livez", operations.Alive),
+        (r"/readyz", operations.Ready),
+        (r"/metrics", operations.Metrics),
+        (rf"/apply-async/{NAME}/?", tornado_celery.ApplyAsync),
+        (rf"/apply/{NAME}/?", tornado_celery.Apply),
+        (rf"/tasks/result/{NAME}/?", tornado_celery.TaskResult),
+        (rf"/tasks/revoke/{NAME}/?", tornado_celery.RevokeTask),
+    ]
+    names = Rule(AllButPost(r"/"), tornado_celery.TaskNames, gateway)
+    return [names, *((pattern, handler, gateway) for pattern, handler in table), *docs.routes()]
+
+
+class AllButPost(PathMatches):
+    """Leaves what is posted to this path to the application's own handlers."""
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """Tornado calls this."""
+        return super().match(request) if request.method != "POST" else None

@@ -1,0 +1,46 @@
+"""How a run ends, by what came of its call. Pure; the loop's alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ringback.errors import DeadlineExceeded, NoResult, RingbackError, TaskFailed, TaskRevoked, UnreadableReply
+from ringback.run import EXPIRED, FAILURE, QUEUED, REVOKED, Run
+
+
+def end(run: Run, future: asyncio.Future[Any], traceback: str | None) -> None:
+    """End a run as its call has ended.
+
+    :param future: of the call; what it was refused for is not for here.
+    :param traceback: of the task, if it is to be told.
+    """
+    error = future.exception()
+    if error is None:
+        _succeed(run, future.result())
+    elif isinstance(error, NoResult):
+        run.close()
+    elif isinstance(error, DeadlineExceeded):
+        run.fail(EXPIRED, error)
+    elif isinstance(error, TaskRevoked):
+        _revoke(run, error)
+    else:
+        assert isinstance(error, RingbackError)
+        if isinstance(error, TaskFailed):
+            run.reach(QUEUED)  # the confirm may still be under way
+        run.fail(FAILURE, error, traceback)
+
+
+def _succeed(run: Run, result: Any) -> None:
+    try:
+        run.succeed(result)
+    except ValueError as error:
+        run.fail(FAILURE, UnreadableReply(f"the result is not JSON: {error}", run.id))
+
+
+def _revoke(run: Run, error: TaskRevoked) -> None:
+    # The reason is the message of Celery's TaskRevokedError: revoked, terminated or expired (celery/worker/request.py).
+    if error.exception["message"] == "expired":
+        run.fail(EXPIRED, DeadlineExceeded("no worker started the task before it expired", run.id))
+    else:
+        run.fail(REVOKED, error)

@@ -1,0 +1,62 @@
+"""``/openapi.json``: valid, true of the running server, and shown by ``/docs``."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import validate
+
+from client import get
+from stack import TESTS, Web, environment
+
+#: Tasks that do not fail by themselves, whatever they get.
+TASKS = "echo misbehaving_tasks.give misbehaving_tasks.typed"
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Web]:
+    """A process that holds no request for long."""
+    command = [sys.executable, "-m", "ringback", "--app=misbehaving_tasks", "--port=0"]
+    with Web(command=command, RINGBACK_TASKS=TASKS, RINGBACK_DEADLINE="0.3") as web:
+        yield web
+
+
+def test_the_description_is_valid_and_has_a_path_for_each_task(served: Web) -> None:
+    description = get(served.url, "/openapi.json").json
+
+    validate(description)
+    assert description["openapi"].startswith("3.1")
+    assert {f"/v1/tasks/{name}" for name in TASKS.split()} <= set(description["paths"])
+    call = description["paths"]["/v1/tasks/echo"]["post"]
+    assert call["summary"].startswith("The message")
+    by_name, *_ = call["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    assert by_name["properties"]["kwargs"]["properties"]["msg"]["type"] == "string"
+
+
+def test_the_server_does_what_its_description_says(served: Web, tmp_path: Path) -> None:
+    st = Path(sys.executable).parent / "st"
+    command = [st, "run", f"{served.url}/openapi.json", "--max-examples=25", "--workers=1", "--no-color", "--seed=1"]
+    env = environment(HYPOTHESIS_STORAGE_DIRECTORY=str(tmp_path))
+    done = subprocess.run(
+        command, cwd=TESTS / "schemathesis", env=env, capture_output=True, text=True, timeout=180, check=False
+    )
+
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "Traceback" not in served.output
+
+
+def test_the_page_loads_nothing_from_elsewhere(served: Web) -> None:
+    page = get(served.url, "/docs")
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.body)
+
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert len(loaded) == 3
+    for path in loaded:
+        assert path.startswith("/docs/")
+        assert get(served.url, path).status == 200
+    assert "SwaggerUIBundle" in get(served.url, "/docs/swagger-ui-bundle.js").body
