@@ -34,6 +34,7 @@ class LastingPidbox(gPidbox):
         self.queue = Queue(name, exchange, durable=True, expires=c.app.conf.control_queue_ttl)
 
     def start(self, c):
+        self.queue(c.connection.default_channel).declare()  # before the first task, so that no order comes too early
         if not self.running:  # it outlives the consumer's connections
             self.running = True
             c.pool.spawn_n(self.loop, c)

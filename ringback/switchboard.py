@@ -159,8 +159,7 @@ class Switchboard:
         if error is None and call.state == states.SUCCESS:
             future.set_result(call.result)
         else:
-            failed = TaskRevoked if call.state == states.REVOKED else TaskFailed
-            future.set_exception(error or failed(call.result, call.id))
+            future.set_exception(error or _failure(call))
             future.exception()  # or asyncio complains when one of several calls has failed and the rest is not awaited
 
     def stop(self) -> None:
@@ -250,3 +249,8 @@ class Switchboard:
     def _on_unpublished(self, call_id: str, error: RingbackError) -> None:
         logger.warning("not published: %s", error)
         self.hop.post(self.settle, call_id, error)
+
+
+def _failure(call: Call) -> RingbackError:
+    failed = TaskRevoked if call.state == states.REVOKED else TaskFailed
+    return failed(call.result, call.id)

@@ -50,8 +50,9 @@ def poison(self: Task, kind: str) -> None:
 
 @app.task(bind=True)
 def poison_redis(self: Task) -> None:
-    """Publish something that is not a reply where Redis clients wait for one."""
+    """Store and publish something that is not a reply where Redis clients wait for one."""
     key = app.backend.get_key_for_task(self.request.id)
+    app.backend.client.set(key, b"no json", ex=60)
     app.backend.client.publish(key, b"no json")
     raise Ignore
 
