@@ -40,11 +40,15 @@ class RingbackError(HTTPError):
 
 
 class TaskFailed(RingbackError):
-    """The task raised, or was revoked; its exception is the ``__cause__``."""
+    """The task raised, or was revoked; its exception is the ``__cause__``.
+
+    :param traceback: the worker's, which not everybody is to see.
+    """
 
     slug = "task-failed"
 
-    def __init__(self, cause: BaseException, call_id: str) -> None:
+    def __init__(self, cause: BaseException, call_id: str, traceback: str | None = None) -> None:
+        self.traceback = traceback
         self.exception = {"class": type(cause).__name__, "message": str(cause)}
         super().__init__(f"{type(cause).__name__}: {cause}", call_id)
         self.__cause__ = cause

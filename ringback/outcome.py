@@ -9,11 +9,11 @@ from ringback.errors import DeadlineExceeded, NoResult, RingbackError, TaskFaile
 from ringback.run import EXPIRED, FAILURE, QUEUED, REVOKED, Run
 
 
-def end(run: Run, future: asyncio.Future[Any], traceback: str | None) -> None:
+def end(run: Run, future: asyncio.Future[Any], tracebacks: bool) -> None:
     """End a run as its call has ended.
 
     :param future: of the call; what it was refused for is not for here.
-    :param traceback: of the task, if it is to be told.
+    :param tracebacks: whether whoever asks for the run is told the worker's traceback.
     """
     error = future.exception()
     if error is None:
@@ -24,11 +24,12 @@ def end(run: Run, future: asyncio.Future[Any], traceback: str | None) -> None:
         run.fail(EXPIRED, error)
     elif isinstance(error, TaskRevoked):
         _revoke(run, error)
+    elif isinstance(error, TaskFailed):
+        run.reach(QUEUED)  # the confirm may still be under way
+        run.fail(FAILURE, error, error.traceback if tracebacks else None)
     else:
         assert isinstance(error, RingbackError)
-        if isinstance(error, TaskFailed):
-            run.reach(QUEUED)  # the confirm may still be under way
-        run.fail(FAILURE, error, traceback)
+        run.fail(FAILURE, error)
 
 
 def _succeed(run: Run, result: Any) -> None:

@@ -29,7 +29,6 @@ from ringback.errors import (
     OutboxFull,
     Refused,
     RingbackError,
-    TaskFailed,
     TaskRevoked,
     UnknownRun,
 )
@@ -207,16 +206,11 @@ class Runs:
         if isinstance(error, Refused | BadArguments):
             self._refuse(run, error)
             return
-        end(run, future, self._traceback(error))
+        end(run, future, self._settings.tracebacks)
         self._keep(run)
         if isinstance(error, DeadlineExceeded):
             for id in run.members or [run.id]:
                 self._revoke(id)
-
-    def _traceback(self, error: BaseException | None) -> str | None:
-        if not (self._settings.tracebacks and isinstance(error, TaskFailed)):
-            return None
-        return str(self._switchboard.app.AsyncResult(error.call_id).traceback)
 
     def _keep(self, run: Run) -> None:
         self.counts[run.task, run.state] += 1

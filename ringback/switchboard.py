@@ -253,4 +253,4 @@ class Switchboard:
 
 def _failure(call: Call) -> RingbackError:
     failed = TaskRevoked if call.state == states.REVOKED else TaskFailed
-    return failed(call.result, call.id)
+    return failed(call.result, call.id, call.traceback)

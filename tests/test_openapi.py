@@ -38,6 +38,7 @@ def test_the_description_is_valid_and_has_a_path_for_each_task(served: Web) -> N
     assert by_name["properties"]["kwargs"]["properties"]["msg"]["type"] == "string"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="schemathesis for 3.10 takes valid requests for invalid ones")
 def test_the_server_does_what_its_description_says(served: Web, tmp_path: Path) -> None:
     st = Path(sys.executable).parent / "st"
     command = [st, "run", f"{served.url}/openapi.json", "--max-examples=25", "--workers=1", "--no-color", "--seed=1"]
