@@ -13,6 +13,7 @@ from celery import chain, group
 import misbehaving_tasks
 import ringback
 import tasks
+import watchman
 
 ERRORS = {error.__name__: error for error in (ValueError, OSError, TimeoutError, gevent.GreenletExit)}
 
@@ -195,4 +196,5 @@ HANDLERS = [
 
 
 if __name__ == "__main__":
+    watchman.watch()
     ringback_app.main(HANDLERS)

@@ -17,6 +17,7 @@ from types import TracebackType
 
 from proxy import Proxy
 from servers import Child, RabbitMQ, Redis
+from watchman import ALARM
 
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
@@ -114,6 +115,13 @@ class Web(Process):
         super().__enter__()
         self.url = self.wait_for(self._ready)[1]
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _, waited, where = self.output.partition(ALARM)
+        super().__exit__(kind, error, trace)
+        assert not waited, where[:6000]
 
 
 class Worker(Process):
