@@ -1,6 +1,7 @@
 """Celery's settings, for the web process and the worker alike. Each that is not Celery's default has its reason."""
 
 import os
+import sys
 import time
 from contextlib import suppress
 from functools import partial
@@ -178,6 +179,15 @@ override_backends = {
 
 # Where tasks go by default; Celery's own name, unless several projects share a broker.
 task_default_queue = os.environ.get("TASK_QUEUE") or "celery"
+
+# Tasks with a queue of their own, as in RINGBACK_ROUTES="report.*:reports sleep:slow". Worker and web agree on it here.
+try:
+    task_routes = {
+        pattern: {"queue": queue}
+        for pattern, queue in (route.rsplit(":", 1) for route in os.environ.get("RINGBACK_ROUTES", "").split())
+    }
+except ValueError:
+    sys.exit(f"RINGBACK_ROUTES={os.environ['RINGBACK_ROUTES']!r}: expected task:queue, and more of them behind spaces")
 
 # JSON only, in and out: a pickle from the network is a program from the network.
 task_serializer = result_serializer = "json"

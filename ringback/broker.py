@@ -52,9 +52,18 @@ class Link:
         return bool(self._connection.transport.driver_type == "amqp")
 
     @property
+    def channel_errors(self) -> tuple[type[BaseException], ...]:
+        """What the transport raises when the broker has closed the channel, and only that."""
+        return tuple(self._connection.channel_errors)
+
+    @property
     def errors(self) -> tuple[type[BaseException], ...]:
         """What the transport raises when the connection or the channel is lost."""
         return tuple(self._connection.connection_errors + self._connection.channel_errors)
+
+    def reopen(self) -> None:
+        """Open another channel, the broker having closed this one."""
+        self.channel = self._connection.channel()
 
     def drain(self, timeout: float) -> bool:
         """Handle the next event from the broker; false if none came within ``timeout`` seconds.

@@ -79,11 +79,6 @@ class Catalogue:
             raise Forbidden(f"this token may not call {name!r}")
         return self._get(name)
 
-    @property
-    def queues(self) -> list[str]:
-        """The queues that a caller may choose."""
-        return sorted({*self._app.amqp.queues, *self._settings.queues})
-
     def _exposed(self, name: str) -> bool:
         if name.startswith("celery."):
             return False

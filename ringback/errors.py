@@ -190,6 +190,13 @@ class TooManyHeld(Refused):
     slug = "too-many-held"
 
 
+class QueueTooLong(Refused):
+    """More tasks wait for a worker than may."""
+
+    slug = "queue-too-long"
+    retry_after = 5
+
+
 class BrokerUnavailable(Refused):
     """The broker has been out of reach, or refusing messages, for longer than the publish time-out."""
 

@@ -21,7 +21,7 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
     """Celery's ``app.amqp``, whose task messages go into an outbox: routing, headers and signals stay Celery's."""
 
     outbox: Outbox
-    admit: Callable[[str], None]  #: raises if this task may not be called now
+    admit: Callable[[str, str | None], None]  #: raises if this task, by its id, may not go to this queue now
 
     @cached_property
     def send_task_message(self) -> Callable[..., None]:
@@ -29,7 +29,8 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
         send = self._create_task_sender()
 
         def send_task_message(producer: Any, name: str, message: Any, **options: Any) -> None:
-            self.admit(message.headers["id"])
+            queue = options.get("queue")
+            self.admit(message.headers["id"], getattr(queue, "name", queue))
             send(self, name, message, **options)
 
         return send_task_message

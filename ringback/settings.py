@@ -28,6 +28,8 @@ class Settings:
     held_limit: int = 20_000
     #: Messages that may wait for the broker: 3 s of more traffic than one process can take.
     outbox_limit: int = 5000
+    #: Tasks that may wait in a queue, as the broker counts them; 0 for any number.
+    max_queue: int = 0
     #: Bytes of a request's body: what nginx lets through by default. 100 of them at once in the relay take 430 MB.
     body_limit: int = 2**20
     #: How long a connection may take until it has sent the headers of its next request. Heroku's router keeps idle
@@ -78,6 +80,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         deadline=_number(environ, "RINGBACK_DEADLINE", float, Settings.deadline),
         publish_timeout=_number(environ, "RINGBACK_PUBLISH_TIMEOUT", float, Settings.publish_timeout),
         outbox_limit=_number(environ, "RINGBACK_OUTBOX_LIMIT", int, Settings.outbox_limit),
+        max_queue=_number(environ, "RINGBACK_MAX_QUEUE", int, Settings.max_queue),
         body_limit=_number(environ, "RINGBACK_BODY_LIMIT", int, Settings.body_limit),
         idle_timeout=_number(environ, "RINGBACK_IDLE_TIMEOUT", float, Settings.idle_timeout),
         body_timeout=_number(environ, "RINGBACK_BODY_TIMEOUT", float, Settings.body_timeout),

@@ -35,6 +35,7 @@ from ringback.ledger import Ledger
 from ringback.messages import OutboxAMQP
 from ringback.outbox import Outbox
 from ringback.publisher import Publisher
+from ringback.queues import Queues
 from ringback.redis_replies import ChannelBackend
 from ringback.replies import JSON, ReplyConsumer
 from ringback.settings import Settings
@@ -64,7 +65,8 @@ class Switchboard:
         self.ledger: Ledger[Call] = Ledger()
         self.outbox = Outbox(settings.outbox_limit)
         self.publisher = Publisher(app, self.outbox, self._on_unpublished, settings)
-        self.companions: list[Companion] = []  #: start and stop with it
+        self.queues = Queues(app, settings)
+        self.companions: list[Companion] = [self.queues]  #: start and stop with it
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
         self._take_seams()
@@ -90,12 +92,13 @@ class Switchboard:
         """Whether any process can get the result of any task."""
         return isinstance(self.app.backend, ChannelBackend)
 
-    def admit(self, call_id: str | None = None) -> None:
+    def admit(self, call_id: str | None = None, queue: str | None = None) -> None:
         """Any greenlet: say no before a message is made.
 
         :param call_id: of the call, which may be waited for already.
-
-        :raises Refused: this process is ending, the broker is away, results have no way back, too many are waited for.
+        :param queue: where its message is to go.
+        :raises Refused: this process is ending, the broker is away, results have no way back, too many are waited for,
+            the queue is too long.
         """
         if self._stopped:
             raise ShuttingDown("this process is shutting down")
@@ -105,6 +108,8 @@ class Switchboard:
         overflow = self._overflow()
         if overflow is not None and (call_id is None or call_id not in self.ledger):
             raise overflow
+        if queue is not None:
+            self.queues.check(queue)
 
     def hold(self, call: Call) -> asyncio.Future[Any]:
         """Any greenlet: wait for a call; the future ends with its result, or with one of the package's errors.

@@ -24,7 +24,7 @@ TESTS = ROOT / "tests"
 
 #: Variables of the machine that would change what is tested.
 FOREIGN = re.compile(
-    r"^(BROKER_URL|CLOUDAMQP_URL|RESULT_BACKEND|REDIS_URL|PORT|TASK_QUEUE|WORKER_CONCURRENCY|WEB_CONCURRENCY|RINGBACK_.*|COVERAGE.*)$"
+    r"^(BROKER_URL|CLOUDAMQP_URL|RESULT_BACKEND|REDIS_URL|PORT|TASK_QUEUE|WORKER_CONCURRENCY|WORKER_QUEUES|WEB_CONCURRENCY|RINGBACK_.*|COVERAGE.*)$"
 )
 
 
@@ -125,14 +125,19 @@ class Web(Process):
 
 
 class Worker(Process):
-    """A worker with the tasks of the tests beside the project's own, started with the Procfile's own flags."""
+    """A worker with the tasks of the tests beside the project's own, started with the Procfile's own flags.
 
-    def __init__(self, name: str = "", **variables: str) -> None:
+    :param pool: another than the Procfile's, which needs no patch of gevent's.
+    """
+
+    def __init__(self, name: str = "", pool: str = "", **variables: str) -> None:
         line = (
             procfile()["worker"].replace("-A tasks", "-A misbehaving_tasks")
             + f" --hostname {name or os.urandom(4).hex()}@%h"
         )
         line = line.replace("--loglevel WARNING", "--loglevel INFO")  # which says when it is ready
+        if pool:
+            line = line.replace("gevent.monkey --module ", "").replace("--pool gevent", f"--pool {pool}")
         super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)
 
 

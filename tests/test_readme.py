@@ -42,7 +42,7 @@ def clean_copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/http.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/http.md", "docs/queues.md"])
 def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, rabbitmq: RabbitMQ) -> None:
     ports = {port: str(free_port()) for port in ("8888", "8889", "5000")} | {"5672": str(rabbitmq.port)}
     readme = re.sub("|".join(ports), lambda port: ports[port[0]], (ROOT / page).read_text())

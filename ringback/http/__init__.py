@@ -29,6 +29,7 @@ def routes(switchboard: Switchboard) -> list[Any]:
         (rf"/v1/runs/{NAME}", running.OneRun),
         (rf"/v1/runs/{NAME}/events", events.Events),
         (r"/v1/canvas", canvas.Canvas),
+        (r"/v1/queues", operations.Queues),
         (r"/v1/socket", socket.Socket),
         (r"/openapi\.json", openapi.OpenApi),
         (r"/livez", operations.Alive),

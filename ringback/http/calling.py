@@ -129,7 +129,7 @@ class Calls(ApiHandler):
         task.check(body.args, body.kwargs, before)
         options = body.options.model_dump(exclude_none=True)
         queue = options.get("queue")
-        if queue is not None and queue not in self.gateway.tasks.queues:
+        if queue is not None and queue not in self.gateway.switchboard.queues.names:
             raise BadArguments(f"there is no queue {queue!r}; RINGBACK_QUEUES names those beside the app's own")
         return Order(self.caller.name, task.name, body.args, body.kwargs, options, self.trace(), **more)
 

@@ -49,7 +49,7 @@ def prepare(gateway: Gateway) -> None:
     """Describe the tasks, for each caller, now: a millisecond or two for each would hold up the loop later."""
     for caller in gateway.access.callers:
         tasks = gateway.tasks.all(caller)
-        gateway.descriptions[caller] = json.dumps(describe(tasks, gateway.tasks.queues))
+        gateway.descriptions[caller] = json.dumps(describe(tasks, gateway.switchboard.queues.names))
 
 
 def describe(tasks: list[KnownTask], queues: list[str]) -> Document:

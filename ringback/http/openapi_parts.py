@@ -93,6 +93,13 @@ PROBLEM = {
     "properties": {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "id": TEXT},
     "required": ["type", "title", "status"],
 }
+COUNT = {"type": "integer", "minimum": 0}
+QUEUE = {"name": TEXT, "messages": COUNT, "consumers": {**COUNT, "type": ["integer", "null"]}}
+QUEUES = {
+    "type": "object",
+    "properties": {"queues": {"type": "array", "items": {"type": "object", "properties": QUEUE}}},
+    "required": ["queues"],
+}
 CALL_RESPONSES = {
     "200": answer(ref("Run"), "the run, with its result"),
     "202": {
@@ -120,6 +127,14 @@ OPERATIONS = {
             "summary": "Able to serve?",
             "tags": ["operations"],
             "responses": {"200": answer({"type": "object"}, "yes")} | problems({503: "no"}),
+        }
+    },
+    "/v1/queues": {
+        "get": {
+            "summary": "How full the queues are",
+            "tags": ["operations"],
+            "responses": {"200": answer(QUEUES, "the queues that exist")}
+            | problems({503: "the broker cannot be asked"}),
         }
     },
     "/metrics": {

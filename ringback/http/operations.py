@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from ringback.errors import BrokerUnavailable
 from ringback.handlers import HeldRequest
 from ringback.http.api import ApiHandler
 from ringback.http.gateway import Gateway
@@ -39,6 +43,18 @@ class Ready(ApiHandler):
         self.answer('{"status": "ready"}')
 
 
+class Queues(ApiHandler):
+    """``GET /v1/queues``: how many tasks wait, and how many workers there are."""
+
+    def get(self) -> None:
+        """List them.
+
+        :raises BrokerUnavailable: the broker cannot be asked for now.
+        """
+        depths = self.gateway.switchboard.queues.depths()
+        self.answer(json.dumps({"queues": [{"name": name, **asdict(depth)} for name, depth in depths.items()]}))
+
+
 class Metrics(ApiHandler):
     """``GET /metrics``: for Prometheus."""
 
@@ -66,7 +82,20 @@ class GatewayCollector:
             "ringback_unconfirmed_messages", "Messages not yet confirmed.", switchboard.outbox.in_flight
         )
         yield GaugeMetricFamily("ringback_runs", "Runs that are known, ended or not.", len(gateway.runs))
+        yield from self._queues()
         ended = CounterMetricFamily("ringback_runs_ended", "Runs that have ended.", labels=["task", "state"])
         for (task, state), count in gateway.runs.counts.items():
             ended.add_metric([task, state], count)
         yield ended
+
+    def _queues(self) -> Iterator[Metric]:
+        """How full they are, while the broker can be asked: an old number would mislead who scales by it."""
+        messages = GaugeMetricFamily("ringback_queue_messages", "Tasks that wait for a worker.", labels=["queue"])
+        consumers = GaugeMetricFamily("ringback_queue_consumers", "Workers that take from a queue.", labels=["queue"])
+        with suppress(BrokerUnavailable):
+            for name, depth in self._gateway.switchboard.queues.depths().items():
+                messages.add_metric([name], depth.messages)
+                if depth.consumers is not None:
+                    consumers.add_metric([name], depth.consumers)
+        yield messages
+        yield consumers
