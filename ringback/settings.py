@@ -61,6 +61,14 @@ class Settings:
     tracebacks: bool = False
     #: The origins whose pages may call, beside the own one.
     cors: tuple[str, ...] = ()
+    #: The token of a WeChat official account; empty for none.
+    wechat_token: str = ""
+    #: The task that replies to its messages, which it gets as dicts.
+    wechat_task: str = ""
+    #: Whether it gets the XML instead, as it came.
+    wechat_raw: bool = False
+    #: What WeChat gets where there is no reply: "success", or nothing; both mean that none is shown.
+    wechat_fallback: str = "success"
     #: Where several processes share their runs; empty for each its own.
     redis_url: str = ""
     #: How long the reply queue outlives its process: longer than any outage worth surviving.
@@ -97,6 +105,10 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         http_answers=_words(environ, "RINGBACK_HTTP_ANSWERS"),
         tracebacks=_yes(environ, "RINGBACK_TRACEBACKS"),
         cors=_words(environ, "RINGBACK_CORS"),
+        wechat_token=environ.get("RINGBACK_WECHAT_TOKEN", ""),
+        wechat_task=_wechat_task(environ),
+        wechat_raw=_yes(environ, "RINGBACK_WECHAT_RAW"),
+        wechat_fallback=environ.get("RINGBACK_WECHAT_FALLBACK", Settings.wechat_fallback),
         redis_url=environ.get("REDIS_URL", ""),
     )
 
@@ -156,3 +168,10 @@ def _policies(environ: Mapping[str, str]) -> dict[str, str]:
                 f"RINGBACK_CLIENT_GONE: {pattern}:{policy} is no pattern:policy of {', '.join(CLIENT_GONE)}"
             )
     return policies
+
+
+def _wechat_task(environ: Mapping[str, str]) -> str:
+    task = environ.get("RINGBACK_WECHAT_TASK", "")
+    if environ.get("RINGBACK_WECHAT_TOKEN") and not task:
+        raise BadSetting("RINGBACK_WECHAT_TOKEN is set, so RINGBACK_WECHAT_TASK has to name the task that replies")
+    return task

@@ -138,3 +138,20 @@ def answer_by_itself(answer: dict[str, object]) -> dict[str, object]:
 def typed(number: int, word: str = "a", *more: float, when: datetime | None = None, **rest: bool) -> str:
     """One parameter of each kind."""
     return f"{number} {word} {more} {when} {rest}"
+
+
+@app.task
+def reply(message: dict[str, str]) -> object:
+    """Reply to a message of WeChat's with what it tells: a task of so many seconds, an answer, or its own kind."""
+    content = message["Content"]
+    if content.startswith("wait"):
+        _, path, seconds = content.split()
+        with open(path, "a") as file:
+            file.write("begun\n")
+        time.sleep(float(seconds))
+    return {"picture": {"MsgType": "image", "Image": {"MediaId": "7"}}, "nothing": None}.get(content, f"<{content}>")
+
+
+@app.task
+def reply_raw(body: str) -> str:
+    return f"<xml><Got>{len(body)}</Got></xml>"

@@ -115,6 +115,11 @@ def test_settings_come_from_the_environment() -> None:
     assert read({}) == Settings()
 
 
+def test_a_wechat_account_needs_a_task() -> None:
+    with pytest.raises(BadSetting, match="RINGBACK_WECHAT_TASK"):
+        read({"RINGBACK_WECHAT_TOKEN": "secret"})
+
+
 @pytest.mark.parametrize("text", ["", "-1", "1e3", "65536", "eight"])
 def test_a_port_is_a_number_in_range(text: str) -> None:
     with pytest.raises(BadSetting, match="port"):

@@ -10,7 +10,7 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule
 
-from ringback.http import calling, canvas, docs, events, openapi, operations, running, socket, tornado_celery
+from ringback.http import calling, canvas, docs, events, openapi, operations, running, socket, tornado_celery, wechat
 from ringback.http.gateway import Gateway
 from ringback.switchboard import Switchboard
 
@@ -40,6 +40,8 @@ def routes(switchboard: Switchboard) -> list[Any]:
         (rf"/tasks/result/{NAME}/?", tornado_celery.TaskResult),
         (rf"/tasks/revoke/{NAME}/?", tornado_celery.RevokeTask),
     ]
+    if switchboard.settings.wechat_token:
+        table.append((r"/wechat", wechat.WeChat))
     names = Rule(AllButPost(r"/"), tornado_celery.TaskNames, gateway)
     return [names, *((pattern, handler, gateway) for pattern, handler in table), *docs.routes()]
 

@@ -1,0 +1,164 @@
+"""WeChat's server gets its reply within three attempts, and never anything else than a reply."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+from uuid import uuid4
+from xml.etree import ElementTree
+
+import pytest
+
+from client import Answer, Client, get, run
+from nginx import Nginx
+from servers import RabbitMQ, Redis, need
+from stack import Web, Worker, through_a_proxy
+from test_shared_runs import processes
+
+TOKEN = "of-the-account"
+PRESET = {"RINGBACK_WECHAT_TOKEN": TOKEN, "RINGBACK_WECHAT_TASK": "misbehaving_tasks.reply"}
+
+
+@pytest.fixture(scope="module")
+def web(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
+    with Web(BROKER_URL=rabbitmq.url, **PRESET) as process:
+        yield process
+
+
+def path(token: str = TOKEN, **more: str) -> str:
+    """The path with a signature, as WeChat makes it."""
+    timestamp, nonce = str(int(time.time())), uuid4().hex
+    signature = hashlib.sha1("".join(sorted((token, timestamp, nonce))).encode()).hexdigest()
+    return f"/wechat?{urlencode({'signature': signature, 'timestamp': timestamp, 'nonce': nonce, **more})}"
+
+
+def message(content: str, id: str | None = None) -> str:
+    """A text message, or without an id an event, of now."""
+    name = f"<MsgId>{id}</MsgId>" if id else "<Event>CLICK</Event>"
+    return (
+        "<xml><ToUserName><![CDATA[account]]></ToUserName><FromUserName><![CDATA[user]]></FromUserName>"
+        f"<CreateTime>{int(time.time())}</CreateTime><MsgType><![CDATA[text]]></MsgType>"
+        f"<Content><![CDATA[{content}]]></Content>{name}</xml>"
+    )
+
+
+def say(url: str, content: str) -> Answer:
+    return get(url, path(), method="POST", body=message(content, id=uuid4().hex))
+
+
+async def attempts(url: str, body: str) -> list[Answer]:
+    """WeChat's attempts, until it has an answer."""
+    answers = []
+    for _ in range(3):
+        answers.append(await Client(url).fetch(path(), method="POST", body=body, timeout=5))
+        if answers[-1].status != 599:
+            break
+    return answers
+
+
+def elements(answer: Answer) -> dict[str, str | None]:
+    return {element.tag: element.text for element in ElementTree.fromstring(answer.body)}
+
+
+def test_the_address_proves_that_it_knows_the_token(web: Web) -> None:
+    answer = get(web.url, path(echostr="<1234>"))
+    assert (answer.status, answer.body) == (200, "<1234>")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+    for forged in (path(token="another", echostr="1234"), "/wechat?echostr=1234"):
+        assert get(web.url, forged).status == 403
+        assert get(web.url, forged, method="POST", body=message("a", id="1")).status == 403
+
+
+def test_without_a_token_there_is_no_such_address(rabbitmq: RabbitMQ) -> None:
+    with Web(BROKER_URL=rabbitmq.url) as web:
+        assert get(web.url, path()).status == 404
+
+
+def test_the_reply_is_a_message_to_its_author(web: Web) -> None:
+    answer = say(web.url, "a & b")
+
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/xml; charset=utf-8")
+    told = elements(answer)
+    assert abs(int(told.pop("CreateTime") or 0) - time.time()) < 10
+    assert told == {"ToUserName": "user", "FromUserName": "account", "MsgType": "text", "Content": "<a & b>"}
+
+
+def test_a_task_can_reply_with_another_kind_of_message_or_not_at_all(web: Web) -> None:
+    picture = ElementTree.fromstring(say(web.url, "picture").body)
+    assert (picture.findtext("MsgType"), picture.findtext("Image/MediaId")) == ("image", "7")
+    assert say(web.url, "nothing").body == "success"
+
+
+def test_a_task_gets_the_body_as_it_came_if_that_is_set(rabbitmq: RabbitMQ, worker: Worker) -> None:
+    raw = {**PRESET, "RINGBACK_WECHAT_TASK": "misbehaving_tasks.reply_raw", "RINGBACK_WECHAT_RAW": "1"}
+    with Web(BROKER_URL=rabbitmq.url, **raw) as web:
+        body = message("as it came", id="7")
+        answer = get(web.url, path(), method="POST", body=body)
+    assert answer.body == f"<xml><Got>{len(body)}</Got></xml>"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "no XML",
+        "",
+        "<xml>",
+        "<xml><Encrypt>abc</Encrypt></xml>",
+        b"\xff\xfe",
+        '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><xml><FromUserName>&b;</FromUserName></xml>',
+    ],
+)
+def test_what_cannot_be_read_gets_the_fallback(web: Web, body: str | bytes) -> None:
+    answer = get(web.url, path(), method="POST", body=body)
+    assert (answer.status, answer.body) == (200, "success")
+
+
+def test_a_task_that_fails_gets_the_fallback(web: Web) -> None:
+    assert say(web.url, "wait").body == "success"
+
+
+@pytest.mark.parametrize("id", ["7", None], ids=["message", "event"])
+def test_the_attempts_are_one_run_behind_nginx(
+    rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path, id: str | None
+) -> None:
+    with (
+        processes(rabbitmq, redis, 2, **PRESET) as agents,
+        need(lambda: Nginx([agent.url for agent in agents])) as nginx,
+    ):
+        answers = run(attempts(nginx.url, message(f"wait {tmp_path}/ran 8", id and uuid4().hex)))
+
+        assert [answer.status for answer in answers] == [599, 200]
+        assert elements(answers[-1])["Content"] == f"<wait {tmp_path}/ran 8>"
+        assert (tmp_path / "ran").read_text() == "begun\n"
+        assert [agent.output.count("POST /wechat") for agent in agents] == [1, 1]
+
+
+def test_the_last_attempt_gets_the_fallback_in_time(web: Web, tmp_path: Path) -> None:
+    answers = run(attempts(web.url, message(f"wait {tmp_path}/ran 30", id="8")))
+
+    assert [answer.status for answer in answers] == [599, 599, 200]
+    assert answers[-1].body == "success"
+    assert (tmp_path / "ran").read_text() == "begun\n"
+
+
+def test_a_broker_that_comes_back_between_the_attempts_loses_nothing(rabbitmq: RabbitMQ) -> None:
+    async def conversation() -> list[Answer]:
+        asking = asyncio.create_task(attempts(web.url, message("after all", id="9")))
+        await asyncio.sleep(4.5)  # between the publish time-out and WeChat's
+        proxy.restore()
+        return await asking
+
+    with (
+        through_a_proxy(rabbitmq) as (url, proxy),
+        Web(BROKER_URL=url, TASK_QUEUE="wechat", **PRESET) as web,
+        Worker(BROKER_URL=rabbitmq.url, TASK_QUEUE="wechat"),
+    ):
+        assert elements(say(web.url, "before"))["Content"] == "<before>"
+        proxy.cut()
+        answers = run(conversation())
+    assert elements(answers[-1])["Content"] == "<after all>"
