@@ -11,10 +11,13 @@ test: .venv/dev  ## run the tests, on private servers
 check: .venv/dev  ## lint, format and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
+success: .venv/run  ## how many of 1000 requests succeed; URL=http://127.0.0.1:8888 asks a process that runs
+	@.venv/bin/python scripts/success.py $(URL)
+
 .venv/run: requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< run && touch $@
 
 .venv/dev: requirements-dev.txt requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< test && touch $@ .venv/run
 
-.PHONY: run test check
+.PHONY: run test check success

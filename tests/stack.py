@@ -106,10 +106,11 @@ class Web(Process):
         script: str = "tests/misbehaving_app.py",
         flags: Sequence[str] = (),
         command: Sequence[str] = (),
+        cwd: Path = ROOT,
         **variables: str,
     ) -> None:
         usual = [sys.executable, script, "--port=0", "--logging=info", *flags]
-        super().__init__(command or usual, ready=r"Ringback listens on (\S+)", **variables)
+        super().__init__(command or usual, ready=r"Ringback listens on (\S+)", cwd=cwd, **variables)
 
     def __enter__(self) -> Web:
         super().__enter__()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
 
 from client import Client, call, get, run
 from servers import RabbitMQ, free_port
-from stack import Process, Web, Worker
+from stack import ROOT, Process, Web, Worker, procfile
 
 #: Under a tenth of what it does on two busy cores; with the wrong flags or release it is 10.
 TASKS_PER_SECOND = 300
@@ -29,6 +31,14 @@ def test_the_worker_line_runs_its_tasks_fast_enough(rabbitmq: RabbitMQ) -> None:
 
     print(f"{rate:.0f} tasks a second, with everything on this machine")
     assert rate > TASKS_PER_SECOND
+
+
+def test_heroku_starts_what_the_procfile_has_with_variables_that_there_are() -> None:
+    manifest = json.loads((ROOT / "app.json").read_text())
+
+    assert manifest["formation"].keys() == procfile().keys()
+    documented = set(re.findall(r"`([A-Z_]+)`", (ROOT / "README.md").read_text()))
+    assert manifest["env"].keys() <= documented
 
 
 def test_honcho_starts_web_and_worker(rabbitmq: RabbitMQ) -> None:

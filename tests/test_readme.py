@@ -15,7 +15,7 @@ from servers import RabbitMQ, free_port
 from stack import ROOT, Process, environment
 
 #: Commands that go on running; what the README shows behind them is how one sees that they have started.
-SERVERS = ("make run", "honcho start", "python -m ringback")
+SERVERS = ("make run", "honcho start", "python -m ringback", "python users.py", "celery")
 
 
 def console(readme: str) -> Iterator[tuple[str, list[str]]]:
@@ -24,6 +24,11 @@ def console(readme: str) -> Iterator[tuple[str, list[str]]]:
         for entry in block.split("$ ")[1:]:
             command, *output = entry.splitlines()
             yield command, output
+
+
+def files(page: str) -> Iterator[tuple[str, str]]:
+    """The blocks of code that are a file's, with its path."""
+    yield from re.findall(r"```\w+ (\S+)\n(.*?)```", page, re.DOTALL)
 
 
 def as_pattern(line: str) -> str:
@@ -42,12 +47,17 @@ def clean_copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/http.md", "docs/queues.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/http.md", "docs/queues.md", "docs/by-name.md", "docs/wechat.md", "docs/heroku.md"]
+)
 def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, rabbitmq: RabbitMQ) -> None:
     ports = {port: str(free_port()) for port in ("8888", "8889", "5000")} | {"5672": str(rabbitmq.port)}
     readme = re.sub("|".join(ports), lambda port: ports[port[0]], (ROOT / page).read_text())
     preamble = "set -e\n"
     ran = []
+    for path, text in files(readme):
+        (clean_copy / path).parent.mkdir(exist_ok=True)
+        (clean_copy / path).write_text(text)
 
     with ExitStack() as servers:
         for command, output in console(readme):
@@ -69,4 +79,4 @@ def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, r
                 assert re.fullmatch(as_pattern("\n".join(output)), done.stdout.strip()), (command, done.stdout)
             ran.append(command)
 
-    assert len(ran) >= 10
+    assert len(ran) >= 5
