@@ -7,6 +7,7 @@ Both forms are tried: the request is held, and it is answered at once and its re
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -92,7 +93,8 @@ def given(url: str) -> Iterator[str]:
 def server() -> Iterator[str]:
     """A server with its embedded worker, for as long as it is needed."""
     command = [sys.executable, Path(__file__).parent.parent / "app.py", "--port=0", "--logging=warning"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    embedded = dict.fromkeys(("BROKER_URL", "CLOUDAMQP_URL", "RESULT_BACKEND", "REDIS_URL", "RINGBACK_TOKENS"), "")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **embedded}) as process:
         assert process.stdout is not None
         try:
             yield re.findall(r"http\S+", process.stdout.readline())[0]
