@@ -48,7 +48,16 @@ def clean_copy(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/http.md", "docs/queues.md", "docs/by-name.md", "docs/wechat.md", "docs/heroku.md"]
+    "page",
+    [
+        "README.md",
+        "docs/handlers.md",
+        "docs/http.md",
+        "docs/queues.md",
+        "docs/by-name.md",
+        "docs/wechat.md",
+        "docs/heroku.md",
+    ],
 )
 def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, rabbitmq: RabbitMQ) -> None:
     ports = {port: str(free_port()) for port in ("8888", "8889", "5000")} | {"5672": str(rabbitmq.port)}
