@@ -8,7 +8,7 @@ from celery.signals import celeryd_init
 
 import celeryconfig
 
-app = Celery("tasks", config_source=celeryconfig)
+app = Celery("tasks", config_source=celeryconfig, include=["examples.tasks"])
 
 
 @celeryd_init.connect
