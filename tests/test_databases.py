@@ -147,7 +147,7 @@ def test_while_a_query_takes_two_seconds_the_others_are_answered(site: Site) -> 
     async def conversation() -> None:
         client = Client(site.url)
         await client.crowd(ONE_ROW)  # the first use of a database loads its driver
-        calm = await delays_of_an_unrelated_request(client, asyncio.sleep(1))
+        calm = await delays_of_an_unrelated_request(client, asyncio.sleep(2))
 
         with site.server.locked():
             held = [asyncio.create_task(client.fetch(path)) for path in ONE_ROW]
