@@ -15,7 +15,7 @@ from servers import RabbitMQ, free_port
 from stack import ROOT, Process, environment
 
 #: Commands that go on running; what the README shows behind them is how one sees that they have started.
-SERVERS = ("make run", "honcho start", "python -m ringback")
+SERVERS = ("make run", "honcho start", "python -m ringback", "python app.py")
 
 
 def console(readme: str) -> Iterator[tuple[str, list[str]]]:
@@ -42,7 +42,7 @@ def clean_copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/http.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/http.md", "docs/databases.md", "docs/chat.md"])
 def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, rabbitmq: RabbitMQ) -> None:
     ports = {port: str(free_port()) for port in ("8888", "8889", "5000")} | {"5672": str(rabbitmq.port)}
     readme = re.sub("|".join(ports), lambda port: ports[port[0]], (ROOT / page).read_text())
@@ -69,4 +69,4 @@ def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, r
                 assert re.fullmatch(as_pattern("\n".join(output)), done.stdout.strip()), (command, done.stdout)
             ran.append(command)
 
-    assert len(ran) >= 10
+    assert len(ran) >= 3
