@@ -9,6 +9,7 @@ from typing import Any
 
 from tornado.web import HTTPError
 
+import examples
 import ringback.cli
 import tasks
 from ringback import RequestHandler, asynchronous
@@ -79,6 +80,7 @@ HANDLERS = [
     (r"/gen-async-sleep-add", GenAsyncSleepAdd),
     (r"/(add|sleep|echo|error)", CallTask),
     (r"/i_want_you_now", Now),
+    *examples.HANDLERS,
 ]
 
 

@@ -8,7 +8,7 @@ from celery.signals import celeryd_init
 
 import celeryconfig
 
-app = Celery("tasks", config_source=celeryconfig)
+app = Celery("tasks", config_source=celeryconfig, include=["examples.tasks"])
 
 
 @celeryd_init.connect
@@ -56,16 +56,3 @@ def error(msg: str) -> None:
 def test(body: str) -> str:
     """The relay's reply to a body: its third to fifth character."""
     return body[2:5]
-
-
-@app.task(name="job")
-def job(job_id: int) -> dict[str, int]:
-    """Take a second for a job."""
-    time.sleep(1)
-    return {"job_id": job_id}
-
-
-@app.task(name="reply")
-def reply(message: dict[str, str]) -> str:
-    """The reply to a chat message."""
-    return f"You said: {message['Content']}"

@@ -6,13 +6,15 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 from tornado.httpclient import HTTPError, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 T = TypeVar("T")
 
@@ -73,6 +75,18 @@ class Client:
     async def crowd(self, paths: Iterable[str], **options: Any) -> list[Answer]:
         """All at once."""
         return await asyncio.gather(*(self.fetch(path, **options) for path in paths))
+
+
+@asynccontextmanager
+async def websocket(url: str, path: str, **headers: str) -> AsyncIterator[WebSocketClientConnection]:
+    """A WebSocket, closed for good at the end."""
+    socket = await websocket_connect(HTTPRequest(url.replace("http", "ws") + path, headers=headers))
+    try:
+        yield socket
+    finally:
+        socket.close()
+        while socket.close_code is None and await asyncio.wait_for(socket.read_message(), 20) is not None:
+            pass
 
 
 async def until(client: Client, condition: Callable[[dict[str, int]], bool], timeout: float = 10.0) -> None:

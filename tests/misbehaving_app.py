@@ -10,6 +10,7 @@ import tornado.web
 import tornado.websocket
 from celery import chain, group
 
+import examples.chat
 import misbehaving_tasks
 import ringback
 import tasks
@@ -169,6 +170,7 @@ class Inside(ringback.RequestHandler):
                 "in_flight": switchboard.outbox.in_flight,
                 "pending": sum(len(table) for table in backend._pending_results),
                 "buffered": len(backend._pending_messages),
+                "chatting": len(examples.chat.Chat.room.members),
                 "held": ringback.handlers.HeldRequest.held() - 1,
                 "backends": len([thing for thing in gc.get_objects() if isinstance(thing, type(backend))]),
                 "drainers": len([thing for thing in gc.get_objects() if type(thing).__name__ == "ReplyDrainer"]),

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ TIMEOUT = 60  # seconds; a node boots in about 4 and stops in 1, but not on a bu
 # Debian's /usr/sbin/rabbitmq-server changes the user when root runs it; the script that it wraps
 # does not, so that one comes first.
 PATH = f"/usr/lib/rabbitmq/bin:{os.environ['PATH']}:/usr/sbin:/opt/homebrew/sbin:/opt/homebrew/bin"
+PATH = ":".join([PATH, *glob("/usr/lib/postgresql/*/bin")])  # Debian's has its programs there
 
 # AMQP 0-9-1, 4.2.2 and 1.4.2.1: the server answers the header with Connection.Start, a method
 # frame on channel 0; after the 7 octets of frame come class 10 and method 10.
@@ -80,8 +82,8 @@ class Child(subprocess.Popen[bytes]):
                 self._guard.kill()
 
 
-class _Server:
-    """The life cycle of both servers; a context that starts one, ends it and removes its data."""
+class Server:
+    """The life cycle of each server; a context that starts one, ends it and removes its data."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -153,27 +155,27 @@ class _Server:
             time.sleep(0.01)
 
 
-class Redis(_Server):
+class Redis(Server):
     """A private Redis, which writes every change to disk before it answers."""
 
     def __init__(self) -> None:
-        self._program = _find("redis-server", package="redis")
+        self._program = find("redis-server", "redis-server", "redis")
         super().__init__()
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def _launch(self) -> None:
         options = f"--port {self.port} --bind 127.0.0.1 --appendonly yes --appendfsync always"
         command = [self._program, *options.split(), "--save", "", "--dir", str(self.home)]
-        self._spawn(command, lambda: _answer(self.port, b"PING\r\n", 5) == b"+PONG")
+        self._spawn(command, lambda: answer(self.port, b"PING\r\n", 5) == b"+PONG")
 
 
-class RabbitMQ(_Server):
+class RabbitMQ(Server):
     """A private RabbitMQ node without plugins, and the epmd that keeps its Erlang name."""
 
     def __init__(self) -> None:
-        self._program = _find("rabbitmq-server", package="rabbitmq")
-        self._ctl = _find("rabbitmqctl", package="rabbitmq")
-        self._epmd = _find("epmd", package="rabbitmq")
+        self._program = find("rabbitmq-server", "rabbitmq-server", "rabbitmq")
+        self._ctl = find("rabbitmqctl", "rabbitmq-server", "rabbitmq")
+        self._epmd = find("epmd", "rabbitmq-server", "rabbitmq")
         super().__init__()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self._epmd_port = free_port()
@@ -201,8 +203,8 @@ class RabbitMQ(_Server):
 
     def _launch(self) -> None:
         epmd = [self._epmd, "-port", str(self._epmd_port), "-address", "127.0.0.1"]
-        self._spawn(epmd, lambda: _answer(self._epmd_port, EPMD_NAMES, 4) != b"")
-        self._spawn([self._program], lambda: _answer(self.port, AMQP_HEADER, 11)[7:] == AMQP_START)
+        self._spawn(epmd, lambda: answer(self._epmd_port, EPMD_NAMES, 4) != b"")
+        self._spawn([self._program], lambda: answer(self.port, AMQP_HEADER, 11)[7:] == AMQP_START)
 
     def _settings(self) -> dict[str, str]:
         files = "CONF_ENV_FILE CONFIG_FILE CONFIG_FILES ADVANCED_CONFIG_FILE ENABLED_PLUGINS_FILE"
@@ -221,14 +223,15 @@ class RabbitMQ(_Server):
         }
 
 
-def _find(program: str, package: str) -> str:
+def find(program: str, debian: str, brew: str) -> str:
+    """Return the path of a server's program, or raise `MissingServer` with the packages that bring it."""
     path = shutil.which(program, path=PATH)
     if not path:
-        raise MissingServer(f"{program}: apt-get install {package}-server, brew install {package}")
+        raise MissingServer(f"{program}: apt-get install {debian}, brew install {brew}")
     return path
 
 
-def _answer(port: int, question: bytes, size: int) -> bytes:
+def answer(port: int, question: bytes, size: int) -> bytes:
     """Return the first octets that a server answers, or none while it does not."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as client:
         client.sendall(question)
@@ -236,7 +239,7 @@ def _answer(port: int, question: bytes, size: int) -> bytes:
     return b""
 
 
-S = TypeVar("S", bound=_Server)
+S = TypeVar("S", bound=Server)
 
 
 def need(server: Callable[[], S]) -> S:

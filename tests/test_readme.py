@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from servers import RabbitMQ, free_port
+from servers import RabbitMQ, free_port, need
 from stack import ROOT, Process, environment
 
 #: Commands that go on running; what the README shows behind them is how one sees that they have started.
-SERVERS = ("make run", "honcho start", "python -m ringback", "python users.py", "celery")
+SERVERS = ("make run", "honcho start", "python -m ringback", "python app.py", "python users.py", "celery")
 
 
 def console(readme: str) -> Iterator[tuple[str, list[str]]]:
@@ -47,20 +47,29 @@ def clean_copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def broker() -> Iterator[RabbitMQ]:
+    """One that has no other workers."""
+    with need(RabbitMQ) as server:
+        yield server
+
+
 @pytest.mark.parametrize(
     "page",
     [
         "README.md",
         "docs/handlers.md",
         "docs/http.md",
+        "docs/databases.md",
+        "docs/chat.md",
         "docs/queues.md",
         "docs/by-name.md",
         "docs/wechat.md",
         "docs/heroku.md",
     ],
 )
-def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, rabbitmq: RabbitMQ) -> None:
-    ports = {port: str(free_port()) for port in ("8888", "8889", "5000")} | {"5672": str(rabbitmq.port)}
+def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, broker: RabbitMQ) -> None:
+    ports = {port: str(free_port()) for port in ("8888", "8889", "5000")} | {"5672": str(broker.port)}
     readme = re.sub("|".join(ports), lambda port: ports[port[0]], (ROOT / page).read_text())
     preamble = "set -e\n"
     ran = []
@@ -88,4 +97,4 @@ def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, r
                 assert re.fullmatch(as_pattern("\n".join(output)), done.stdout.strip()), (command, done.stdout)
             ran.append(command)
 
-    assert len(ran) >= 5
+    assert len(ran) >= 3

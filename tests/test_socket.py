@@ -5,33 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.httpclient import HTTPClientError
+from tornado.websocket import WebSocketClientConnection
 
-from client import Client, nothing_left_behind, run, until
+from client import Client, nothing_left_behind, run, until, websocket
 from servers import RabbitMQ
 from stack import Web, Worker
 
 TASKS = "misbehaving_tasks"
 
 
-@asynccontextmanager
-async def connect(web: Web, **headers: str) -> AsyncIterator[WebSocketClientConnection]:
+def connect(web: Web, **headers: str) -> AbstractAsyncContextManager[WebSocketClientConnection]:
     """A socket, closed for good at the end."""
-    url = web.url.replace("http", "ws") + "/v1/socket"
-    socket = await websocket_connect(HTTPRequest(url, headers=headers))
-    try:
-        yield socket
-    finally:
-        socket.close()
-        while socket.close_code is None and await asyncio.wait_for(socket.read_message(), 20) is not None:
-            pass
+    return websocket(web.url, "/v1/socket", **headers)
 
 
 async def say(socket: WebSocketClientConnection, **message: object) -> None:

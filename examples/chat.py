@@ -1,0 +1,143 @@
+"""``/chat``: what one says goes through a task, and to all who are connected to this process.
+
+A client sends ``{"text": …}``; all get ``{"from": …, "text": …}``, or the author alone ``{"error": …}`` with a problem
+document (RFC 9457). On the loop's greenlet.
+
+The tasks run side by side; what comes out of them is told in the order in which the messages arrived. A client's next
+message is read when its last one has been told, so there are no more messages under way than clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+import ringback
+from examples import tasks
+from ringback.errors import RingbackError, ShuttingDown
+from ringback.handlers import HeldRequest
+from ringback.http.api import read_json
+
+PAGE = Path(__file__).with_suffix(".html").read_text()
+
+#: Messages that wait for a client to read them; with the next one it is dropped.
+UNREAD = 100
+
+#: RFC 6455, 7.4.1.
+GOING_AWAY, POLICY_VIOLATION = 1001, 1008
+
+
+class Message(BaseModel):
+    """What a client sends."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: Annotated[str, Field(max_length=2000)]
+
+
+class Room:
+    """All who are connected, and whose turn it is to be heard."""
+
+    def __init__(self) -> None:
+        self.members: set[Chat] = set()
+        self.turn = asyncio.Lock()  # given in the order in which it was asked for
+        self.numbers = count(1)
+
+    def tell(self, document: dict[str, object]) -> None:
+        """Tell all."""
+        text = json.dumps(document)
+        for member in list(self.members):
+            member.tell(text)
+
+
+class Chat(ringback.RequestHandler, WebSocketHandler):
+    """One client; or, for a browser that does not ask for a WebSocket, the page."""
+
+    room = Room()
+    deadline = 5  # seconds, for which a message may hold up those behind it
+    max_message_size = 16 * 1024  # bytes: 2000 characters, if each is written as \uXXXX
+    _speaking = False
+
+    async def get(self) -> None:
+        """Become a WebSocket, or answer with the page."""
+        if "Upgrade" in self.request.headers:
+            await super().get()
+        else:
+            self.set_header("Content-Security-Policy", POLICY)
+            self.finish(PAGE)
+
+    def open(self) -> None:
+        """The client is there."""
+        self._request = HeldRequest.of(self)  # kept, since Tornado forgets a connection that becomes a WebSocket
+        self._name = f"guest {next(self.room.numbers)}"
+        self._unread: asyncio.Queue[str | None] = asyncio.Queue(UNREAD)
+        self._writer = asyncio.create_task(self._write())
+        self.room.members.add(self)
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Have the message moderated, and tell all when it is its turn. Tornado reads the next one after that."""
+        self._speaking = True
+        try:
+            if self.settings.get("draining"):
+                raise ShuttingDown("this process is shutting down")
+            said = read_json(message.encode() if isinstance(message, str) else message, Message)
+            moderated = ringback.call(tasks.moderate, said.text)
+            async with self.room.turn:
+                self.room.tell({"from": self._name, "text": await moderated})
+        except RingbackError as error:
+            self.tell(json.dumps({"error": error.problem()}))
+        finally:
+            self._speaking = False
+
+    def tell(self, text: str | None) -> None:
+        """Have this sent when the client has read what came before; ``None`` ends the connection then."""
+        try:
+            self._unread.put_nowait(text)
+        except asyncio.QueueFull:
+            self.on_close()
+            self.close(POLICY_VIOLATION, f"you have not read the last {UNREAD} messages")
+
+    def on_close(self) -> None:
+        """The client has gone, or is to go."""
+        self.room.members.discard(self)
+        self._writer.cancel()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the process, before it ends, waits for this client."""
+        return self in self.room.members and (self._speaking or self.settings.get("draining", False))
+
+    def on_drain(self) -> None:
+        """The process is about to end: so is this connection, when all have heard what has been said by now."""
+        if self in self.room.members:
+            self._leaving = asyncio.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        async with self.room.turn:
+            self.tell(None)
+
+    async def _write(self) -> None:
+        with suppress(WebSocketClosedError):
+            while (text := await self._unread.get()) is not None:
+                await self.write_message(text)
+            self.close(GOING_AWAY, "this process is shutting down")
+
+
+def _hash(element: str) -> str:
+    """What the page's policy allows this element of the page by (CSP 3, 2.3.1)."""
+    inline = re.search(f"<{element}>(.*?)</{element}>", PAGE, re.DOTALL)
+    assert inline is not None
+    return f"'sha256-{base64.b64encode(hashlib.sha256(inline[1].encode()).digest()).decode()}'"
+
+
+#: The page loads nothing, connects to where it came from, and runs its own script only.
+POLICY = f"default-src 'none'; connect-src 'self'; script-src {_hash('script')}; style-src {_hash('style')}"
