@@ -37,11 +37,6 @@ class Database(Server):
         url = re.sub(r"^\w+:(.*)\?.*", rf"{self.driver}:\1", self.url)
         return create_engine(url, poolclass=NullPool)
 
-    def names(self) -> list[str]:
-        """The names in the table."""
-        with self.engine().connect() as connection:
-            return list(connection.scalars(text("SELECT name FROM users ORDER BY id")))
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else gets at the table in this block."""
