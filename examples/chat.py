@@ -63,8 +63,8 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
     """One client; or, for a browser that does not ask for a WebSocket, the page."""
 
     room = Room()
-    deadline = 5  # seconds, for which a message may hold up those behind it
-    max_message_size = 16 * 1024  # bytes: 2000 characters, if each is written as \uXXXX
+    deadline = 5  #: seconds, for which a message may hold up those behind it
+    max_message_size = 16 * 1024  #: bytes: 2000 characters, if each is written as ``\\uXXXX``
     _speaking = False
 
     async def get(self) -> None:
@@ -108,8 +108,9 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
 
     def on_close(self) -> None:
         """The client has gone, or is to go."""
-        self.room.members.discard(self)
-        self._writer.cancel()
+        if self in self.room.members:
+            self.room.members.remove(self)
+            self._writer.cancel()
 
     @property
     def is_open(self) -> bool:

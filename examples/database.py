@@ -35,10 +35,10 @@ FOREIGN_OPTIONS = ("sslmode", "channel_binding", "reconnect")
 #: Of one process, however many greenlets: web and worker together fit into the 20 of the smallest plans.
 CONNECTIONS = 8
 
-#: Seconds for a free connection, and for one answer of the server. Both are below RINGBACK_DEADLINE, so that the client
-#: is told what was waited for; and no connection is waited for that has silently gone.
+#: Seconds for a free connection, and for one answer of the server, after which a connection is taken for lost. Then
+#: another is tried, for as long; and both together are within RINGBACK_DEADLINE, so that the client is told.
 POOL_TIMEOUT = 15
-ANSWER_TIMEOUT = 20
+ANSWER_TIMEOUT = 12
 
 users = Table(
     "users",
@@ -54,7 +54,6 @@ SAMPLE = [
     {"name": "Grace", "flag": "staff"},
     {"name": "Alan", "flag": "guest"},
 ]
-
 
 #: A row of the table.
 User = dict[str, object]

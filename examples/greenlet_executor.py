@@ -23,7 +23,7 @@ class GreenletExecutor(Executor):
     Under gevent's patch the threads of ``ThreadPoolExecutor`` are greenlets, too. But the loop would wait for the start
     of each; and Tornado, called back on a greenlet, takes it for the loop's and does not wake the loop, so that on an
     idle server the answer comes with the next request. gevent's own ``ThreadPoolExecutor`` has real threads, which
-    cannot share a connection, and has the loop wait when all are busy.
+    cannot share a connection, and futures that Tornado does not take.
 
     :param at_once: calls that run side by side.
     :param waiting: calls that may wait for one of these to end.

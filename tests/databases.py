@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ UNPRIVILEGED = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"
 class Database(Server):
     """A database server with the examples' table."""
 
-    url: str  #: as a user would give it
+    url: str  #: as Heroku and its add-ons give it
     driver: str  #: the URL's scheme with the driver
     lock: str  #: a statement that keeps everybody from the table
 
@@ -33,12 +34,8 @@ class Database(Server):
 
     def engine(self) -> Engine:
         """For the test's own statements."""
-        return create_engine(f"{self.driver}:{self.url.partition(':')[2]}", poolclass=NullPool)
-
-    def names(self) -> list[str]:
-        """The names in the table."""
-        with self.engine().connect() as connection:
-            return list(connection.scalars(text("SELECT name FROM users ORDER BY id")))
+        url = re.sub(r"^\w+:(.*)\?.*", rf"{self.driver}:\1", self.url)
+        return create_engine(url, poolclass=NullPool)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -63,7 +60,7 @@ class MariaDB(Database):
         packages = ("mariadb-server", "mariadb")
         self._program, self._install = find("mariadbd", *packages), find("mariadb-install-db", *packages)
         super().__init__()
-        self.url = f"mysql://root@127.0.0.1:{self.port}/test"
+        self.url = f"mysql://root@127.0.0.1:{self.port}/test?reconnect=true"
 
     def _launch(self) -> None:
         data = self.home / "data"
@@ -87,7 +84,7 @@ class PostgreSQL(Database):
         packages = ("postgresql", "postgresql")
         self._program, self._initdb = find("postgres", *packages), find("initdb", *packages)
         super().__init__()
-        self.url = f"postgres://ringback@127.0.0.1:{self.port}/postgres"
+        self.url = f"postgres://ringback@127.0.0.1:{self.port}/postgres?sslmode=prefer"
 
     def stop(self) -> None:
         """End the server, and the connections of its clients; to SIGTERM it would wait for these."""

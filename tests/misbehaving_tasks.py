@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import re
 import time
 from datetime import datetime
 from typing import Literal
@@ -17,9 +16,11 @@ from tasks import app
 
 @task_prerun.connect
 def hesitate(task: Task, args: list[object], **_: object) -> None:
-    """What is said "after 0.5 s" in the chat is moderated that late."""
-    if task.name == "moderate" and (seconds := re.match(r"after ([\d.]+) s", str(args[0]))):
-        time.sleep(float(seconds[1]))
+    """What is said as "when <path>" in the chat is moderated when there is such a file, or 20 s later."""
+    if task.name == "moderate" and str(args[0]).startswith("when "):
+        end = time.monotonic() + 20
+        while not os.path.exists(str(args[0]).split()[1]) and time.monotonic() < end:
+            time.sleep(0.01)
 
 
 @app.task

@@ -75,6 +75,17 @@ def test_a_worker_without_a_broker_says_that_it_needs_one() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_worker_imports_nothing_of_the_web_process() -> None:
+    script = (
+        "import sys, tasks; tasks.app.loader.import_default_modules(); print({'ringback', 'tornado'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "set()"
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [

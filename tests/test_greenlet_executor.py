@@ -1,0 +1,77 @@
+"""``run_on_executor`` on greenlets: nothing wakes this loop but the executor, and nothing may make it wait."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from stack import ROOT, environment
+from watchman import ALARM
+
+PREAMBLE = """
+from gevent import monkey
+monkey.patch_all()
+import asyncio, time, watchman
+from tornado.concurrent import run_on_executor
+from examples.greenlet_executor import GreenletExecutor
+
+class Work:
+    executor = GreenletExecutor(at_once=2, waiting=2)
+
+    @run_on_executor
+    def nap(self, seconds):
+        time.sleep(seconds)
+        return seconds
+
+    @run_on_executor
+    def fail(self):
+        raise ValueError("went wrong")
+
+work = Work()
+watchman.watch()
+"""
+
+
+def run(conversation: str) -> str:
+    """What this coroutine's body prints, in a patched process of its own."""
+    lines = "\n".join(f"    {line}" for line in conversation.strip().splitlines())
+    script = f"{PREAMBLE}\nasync def conversation():\n{lines}\n\nasyncio.run(conversation())\n"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ALARM not in done.stderr
+    return done.stdout.strip()
+
+
+def test_an_idle_loop_gets_the_result_when_it_is_there() -> None:
+    took = run("""
+begun = time.monotonic()
+await work.nap(0.2)
+print(time.monotonic() - begun)
+""")
+
+    assert 0.2 <= float(took) < 2
+
+
+def test_two_at_once_and_the_others_after_them() -> None:
+    took = run("""
+begun = time.monotonic()
+await asyncio.gather(*(work.nap(0.5) for _ in range(4)))
+print(time.monotonic() - begun)
+""")
+
+    assert 1 <= float(took) < 1.9
+
+
+@pytest.mark.parametrize(
+    ("conversation", "said"),
+    [
+        ("try: await work.fail()\nexcept ValueError as error: print(error)", "went wrong"),
+        ("naps = [work.nap(0.1) for _ in range(4)]\ntry: work.nap(0)\nexcept Exception as no: print(no.status)", "503"),
+        ("for _ in range(9): await work.nap(0)\nprint('free again')", "free again"),
+    ],
+)
+def test_failures_and_refusals_reach_the_caller(conversation: str, said: str) -> None:
+    assert run(conversation) == said
