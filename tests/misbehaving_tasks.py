@@ -9,6 +9,7 @@ from typing import Literal
 import kombu
 from celery import Task
 from celery.exceptions import Ignore
+from celery.signals import task_prerun
 
 from tasks import app
 
@@ -138,3 +139,11 @@ def answer_by_itself(answer: dict[str, object]) -> dict[str, object]:
 def typed(number: int, word: str = "a", *more: float, when: datetime | None = None, **rest: bool) -> str:
     """One parameter of each kind."""
     return f"{number} {word} {more} {when} {rest}"
+
+
+@task_prerun.connect
+def leave_a_record(args: list[object], **_: object) -> None:
+    """Say in the file ``RECORD``, where there is one, what a task was called with: somebody has begun to run it."""
+    if path := os.environ.get("RECORD"):
+        with open(path, "a") as file:
+            file.write(f"{args[0]}\n")

@@ -173,10 +173,9 @@ class RabbitMQ(_Server):
     def __init__(self) -> None:
         self._program = _find("rabbitmq-server", package="rabbitmq")
         self._ctl = _find("rabbitmqctl", package="rabbitmq")
-        self._epmd = _find("epmd", package="rabbitmq")
         super().__init__()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
-        self._epmd_port = free_port()
+        self.epmd_port = free_port()
         self._env |= self._settings()
 
     def ctl(self, *args: str) -> str:
@@ -200,8 +199,14 @@ class RabbitMQ(_Server):
         return json.loads(self.ctl("-q", *args, "--formatter=json"))
 
     def _launch(self) -> None:
-        epmd = [self._epmd, "-port", str(self._epmd_port), "-address", "127.0.0.1"]
-        self._spawn(epmd, lambda: _answer(self._epmd_port, EPMD_NAMES, 4) != b"")
+        self._launch_epmd()
+        self._launch_node()
+
+    def _launch_epmd(self) -> None:
+        epmd = [_find("epmd", package="rabbitmq"), "-port", str(self.epmd_port), "-address", "127.0.0.1"]
+        self._spawn(epmd, lambda: _answer(self.epmd_port, EPMD_NAMES, 4) != b"")
+
+    def _launch_node(self) -> None:
         self._spawn([self._program], lambda: _answer(self.port, AMQP_HEADER, 11)[7:] == AMQP_START)
 
     def _settings(self) -> dict[str, str]:
@@ -215,7 +220,7 @@ class RabbitMQ(_Server):
             "RABBITMQ_LOG_BASE": f"{self.home}/logs",
             "RABBITMQ_LOGS": "-",  # to the one log file, which errors quote
             "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the node, not its parent
-            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_PORT": str(self.epmd_port),
             # One scheduler is light; Erlang would leave an epmd behind when it finds none.
             "ERL_FLAGS": "+S 1:1 -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
         }
@@ -237,9 +242,10 @@ def _answer(port: int, question: bytes, size: int) -> bytes:
 
 
 S = TypeVar("S", bound=_Server)
+T = TypeVar("T")  # a server, or a cluster of them
 
 
-def need(server: Callable[[], S]) -> S:
+def need(server: Callable[[], T]) -> T:
     """Return an unstarted server; where it is not installed skip the test, or fail it on CI."""
     try:
         return server()
