@@ -8,6 +8,10 @@ test: .venv/dev  ## run the tests, on private servers
 	@scripts/servers
 	.venv/bin/python -m pytest
 
+chaos: .venv/dev  ## kill the leaders of a private RabbitMQ cluster under load, and report
+	@scripts/servers
+	@.venv/bin/python tests/chaos.py
+
 check: .venv/dev  ## lint, format and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
@@ -17,4 +21,4 @@ check: .venv/dev  ## lint, format and types
 .venv/dev: requirements-dev.txt requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< test && touch $@ .venv/run
 
-.PHONY: run test check
+.PHONY: run test chaos check

@@ -7,6 +7,7 @@ ends with an ``OSError``. A link is written and read by the greenlets of its own
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ import gevent
 from celery import Celery
 from kombu import Connection
 from kombu.transport import TRANSPORT_ALIASES
-from kombu.utils.url import maybe_sanitize_url, parse_url
+from kombu.utils.url import parse_url
 
 from ringback.errors import BadSetting
 from ringback.settings import Settings
@@ -49,8 +50,9 @@ def check(app: Celery) -> None:
         except ValueError:
             scheme = ""
         if scheme not in TRANSPORT_ALIASES:
+            shown = re.sub("//.*@", "//", url)  # without the password
             raise BadSetting(
-                f"BROKER_URL: {maybe_sanitize_url(url)!r} is no broker: expected amqp://user:password@host:5672/vhost,"
+                f"BROKER_URL: {shown!r} is no broker: expected amqp://user:password@host:5672/vhost,"
                 " or several of that, with ';' between them"
             )
     kind = app.conf.get("task_default_queue_type", "classic")
