@@ -88,7 +88,7 @@ class LastingPidbox(gPidbox):
         self.producer.publish(data, exchange=exchange, routing_key=routing_key, headers=headers)
 
 
-CELERYS = {
+LEFT_OUT = {
     f"{Control.__module__}:Control",
     # For topic exchanges only, which Celery's default is not: 28 queues, and a wait of 17 s for each node that is down.
     "celery.worker.consumer.delayed_delivery:DelayedDelivery",
@@ -111,7 +111,7 @@ class PromptConsumer(Consumer):
     class Blueprint(Consumer.Blueprint):
         """As Celery's, but for the remote control and the delay queues."""
 
-        default_steps: ClassVar = {*Consumer.Blueprint.default_steps} - CELERYS | {LastingControl}
+        default_steps: ClassVar = {*Consumer.Blueprint.default_steps} - LEFT_OUT | {LastingControl}
 
     def __init__(self, *args, **kwargs):
         """As Celery's, which takes the time-out away, for a gevent bug of old: its workers then hang for ever."""

@@ -34,7 +34,7 @@ def urls(app: Celery) -> list[str]:
 
 def queue_arguments(app: Celery) -> dict[str, str]:
     """What the app's queues are declared with; nothing for classic ones, as they always were."""
-    kind = app.conf.get("task_default_queue_type", "classic")  # Celery 5.5 or newer
+    kind = _queue_type(app)
     return {} if kind == "classic" else {"x-queue-type": kind}
 
 
@@ -44,20 +44,28 @@ def check(app: Celery) -> None:
     :raises BadSetting: it cannot be used.
     """
     for url in urls(app):
-        scheme = url.partition("://")[0].partition("+")[0]
-        try:
-            parse_url(url)
-        except ValueError:
-            scheme = ""
-        if scheme not in TRANSPORT_ALIASES:
+        if not _is_broker(url):
             shown = re.sub("//.*@", "//", url)  # without the password
             raise BadSetting(
                 f"BROKER_URL: {shown!r} is no broker: expected amqp://user:password@host:5672/vhost,"
                 " or several of that, with ';' between them"
             )
-    kind = app.conf.get("task_default_queue_type", "classic")
-    if kind not in QUEUE_TYPES:
-        raise BadSetting(f"TASK_QUEUE_TYPE={kind!r}: expected {' or '.join(QUEUE_TYPES)}")
+    if _queue_type(app) not in QUEUE_TYPES:
+        raise BadSetting(f"TASK_QUEUE_TYPE={_queue_type(app)!r}: expected {' or '.join(QUEUE_TYPES)}")
+
+
+def _is_broker(url: str) -> bool:
+    scheme = url.partition("://")[0].partition("+")[0]
+    if "amqp" in scheme:  # others have ports of their own fashion
+        try:
+            parse_url(url)
+        except ValueError:
+            return False
+    return scheme in TRANSPORT_ALIASES
+
+
+def _queue_type(app: Celery) -> str:
+    return app.conf.get("task_default_queue_type") or "classic"  # before Celery 5.5 there is no such setting
 
 
 class Link:

@@ -147,15 +147,15 @@ class PublishLink:
             self._confirm(tag)
 
     def _on_nack(self, delivery_tag: int, multiple: bool) -> None:
-        # A channel that was opened while a quorum queue had no leader is refused everything until the old leader is
+        # A channel that was opened while a quorum queue had no leader is refused everything until the dead node is
         # back (RabbitMQ 3.10, rabbit_fifo_client). So what is refused waits for the next link, and this one ends as
         # soon as nothing else is unconfirmed. It does not count as a try: the broker has not got it.
         self._writable.clear()
-        for message in filter(
-            None, [self._unconfirmed.pop(tag, None) for tag in self._covered(delivery_tag, multiple)]
-        ):
-            message.tries -= 1
-            self._refused.append(message)
+        for tag in self._covered(delivery_tag, multiple):
+            message = self._unconfirmed.pop(tag, None)
+            if message is not None:
+                message.tries -= 1
+                self._refused.append(message)
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, returned: Any) -> None:
         # The broker returns an unroutable message before it confirms it, so it is still among the unconfirmed.

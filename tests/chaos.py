@@ -26,6 +26,7 @@ CALM = 10.0  # seconds of load before each kill, and after the last
 DOWN = 15.0  # seconds until a killed node is started again
 DEADLINE = 25  # seconds: who is not answered by then was forgotten
 LONGEST_GAP = 10.0  # seconds without a success that a kill may cost
+LONGEST_NO = 5.0  # seconds until a request is refused: the publish time-out, and some more for a busy machine
 
 #: Where two workers and the web process begin. The queue's leader is the first one's node.
 FIRST = {"to the node that dies": (0, 0, 0), "to one node each": (0, 1, 2)}
@@ -66,39 +67,29 @@ class Report:
     def __init__(self, phases: list[Phase], runs: Counter[str]) -> None:
         self.phases, self.runs = phases, runs
         self.asked = [asked for phase in phases for asked in phase.asked]
+        self.refused = [asked for asked in self.asked if asked.fate == "503"]
+        # Neither answered nor refused, so the broker had confirmed them.
+        self.forgotten = [asked for asked in self.asked if asked.fate not in ("right", "503")]
 
     def __str__(self) -> str:
-        head = (
-            f"{'':28}{'asked':>7}{'right':>7}{'wrong':>7}{'503':>6}{'504':>6}{'p50':>8}{'p99':>9}{'no success for':>16}"
-        )
-        refused = [asked for asked in self.asked if asked.fate == "503"]
-        return "\n".join(
-            [
-                head,
-                *map(self._line, self.phases),
-                f"lost: {len(self.lost())}; run twice: {sum(count > 1 for count in self.runs.values())};"
-                f" told 503 and run all the same: {sum(self.runs[asked.argument] > 0 for asked in refused)}",
-                *(
-                    f"503 {slug}: {count}"
-                    for slug, count in Counter(asked.answer.json["type"] for asked in refused).items()
-                ),
-                *(f"FAILED: {failure}" for failure in self.failures()[:20]),
-            ]
-        )
-
-    def lost(self) -> list[Asked]:
-        """Neither answered nor refused, so the broker had confirmed them; and never run."""
-        return [asked for asked in self.asked if asked.fate not in ("right", "503") and not self.runs[asked.argument]]
+        lost = sum(not self.runs[asked.argument] for asked in self.forgotten)
+        twice = sum(count > 1 for count in self.runs.values())
+        all_the_same = sum(self.runs[asked.argument] > 0 for asked in self.refused)
+        lines = [
+            f"{'':28}  asked  right  wrong   503   504     p50      p99  no success for",
+            *map(self._line, self.phases),
+            f"confirmed and never run: {lost}; run twice: {twice}; refused and run all the same: {all_the_same}",
+            *(f"FAILED: {failure}" for failure in self.failures()[:20]),
+        ]
+        return "\n".join(lines)
 
     def failures(self) -> list[str]:
         """What was promised and not kept."""
         gaps = {phase.name: self.gap(phase) for phase in self.phases}
+        slow = [asked for asked in self.refused if asked.answer.took > LONGEST_NO]
         return [
-            *(
-                f"neither answered right nor refused: {asked}"
-                for asked in self.asked
-                if asked.fate not in ("right", "503")
-            ),
+            *(f"neither answered right nor refused: {asked}" for asked in self.forgotten),
+            *(f"refused late: {asked}" for asked in slow),
             *(f"no success for {gap:.1f} s: {name}" for name, gap in gaps.items() if gap > LONGEST_GAP),
         ]
 
@@ -111,7 +102,7 @@ class Report:
     def _line(self, phase: Phase) -> str:
         fates = Counter(asked.fate for asked in phase.asked)
         took = [asked.answer.took for asked in phase.asked if asked.fate == "right" and asked.argument.startswith("r:")]
-        cuts = statistics.quantiles(took, n=100)
+        cuts = statistics.quantiles(took, n=100) if len(took) > 1 else [float("nan")] * 99
         counts = f"{len(phase.asked):7}{fates['right']:7}{fates['wrong']:7}{fates['503']:6}{fates['504']:6}"
         return f"{phase.name:28}{counts}{cuts[49]:6.3f} s{cuts[98]:7.3f} s{self.gap(phase):14.2f} s"
 

@@ -6,7 +6,6 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from servers import RabbitMQ, ServerError
 
@@ -46,11 +45,6 @@ class Node(RabbitMQ):
         config = self._write("rabbitmq.conf", "\n".join([CONFIG, *lines, ""]))
         self._env["RABBITMQ_CONFIG_FILE"] = str(config)
         self._write(".erlang.cookie", cookie).chmod(0o400)
-
-    def quorum_queues(self) -> dict[str, dict[str, Any]]:
-        """Each with its ``leader``, and with the nodes that are ``online`` for it."""
-        rows = self._list("list_queues", "name", "type", "leader", "online")
-        return {row["name"]: row for row in rows if row["type"] == "quorum"}
 
     def _launch(self) -> None:
         self._launch_node()

@@ -191,6 +191,11 @@ class RabbitMQ(_Server):
         rows = self._list("list_queues", "name", "messages", "consumers")
         return {row.pop("name"): row for row in rows}
 
+    def quorum_queues(self) -> dict[str, dict[str, Any]]:
+        """Return each quorum queue's `leader`, and the nodes that are `online` for it."""
+        rows = self._list("list_queues", "name", "type", "leader", "online")
+        return {row["name"]: row for row in rows if row["type"] == "quorum"}
+
     def connections(self) -> int:
         """Return how many client connections the node holds."""
         return len(self._list("list_connections", "pid"))

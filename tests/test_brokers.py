@@ -36,11 +36,9 @@ def test_an_owner_that_counts_its_attempts_tries_all_brokers(rabbitmq: RabbitMQ,
     app = Celery(broker=[rabbitmq.url, spare.url], set_as_current=False)
 
     for turn, server in enumerate([rabbitmq, spare, rabbitmq]):
-        before = server.connections()
         link = Link(app, Settings(), turn)
-        held = server.connections()
+        assert link.channel.connection.sock.getpeername()[1] == server.port
         link.discard()
-        assert held == before + 1
 
 
 @pytest.mark.parametrize("fault", ["cut", "blackhole"])
@@ -97,9 +95,8 @@ def quorum(spare: RabbitMQ) -> Iterator[Web]:
 def test_all_queues_are_quorum_queues(quorum: Web, spare: RabbitMQ) -> None:
     assert get(quorum.url, "/add?x=1&y=2").body == "3"
 
-    rows = spare._list("list_queues", "name", "type")
-    kept = [row["name"] for row in rows if row["type"] == "quorum"]
-    assert [any(part in name for name in kept) for part in ("kept", "ringback.reply.", ".pidbox")] == [True] * 3
+    parts = ("kept", "ringback.reply.", ".pidbox")
+    assert [any(part in name for name in spare.quorum_queues()) for part in parts] == [True] * 3
 
 
 def test_delays_expiry_and_priority_mean_what_they_mean(quorum: Web) -> None:
