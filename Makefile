@@ -8,6 +8,10 @@ test: .venv/dev  ## run the tests, on private servers
 	@scripts/servers
 	.venv/bin/python -m pytest
 
+chaos: .venv/dev  ## kill the leaders of a private RabbitMQ cluster under load, and report
+	@scripts/servers
+	@.venv/bin/python tests/chaos.py
+
 check: .venv/dev  ## lint, format and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
@@ -20,4 +24,4 @@ success: .venv/run  ## how many of 1000 requests succeed; URL=http://127.0.0.1:8
 .venv/dev: requirements-dev.txt requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< test && touch $@ .venv/run
 
-.PHONY: run test check success
+.PHONY: run test chaos check success

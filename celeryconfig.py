@@ -8,6 +8,7 @@ from functools import partial
 from threading import Thread
 from typing import ClassVar
 
+from amqp.exceptions import MessageNacked
 from celery.backends.redis import RedisBackend
 from celery.backends.rpc import RPCBackend
 from celery.utils.log import get_logger
@@ -32,7 +33,8 @@ class LastingPidbox(gPidbox):
         self.node.reply = self.reply
         # Of this process, and kept: Celery's has the node's name, so that namesakes share it, and goes when it is lost.
         name, exchange = f"{self.hostname}.{uuid()}.pidbox", self.node.mailbox.exchange
-        self.queue = Queue(name, exchange, durable=True, expires=c.app.conf.control_queue_ttl)
+        arguments = {"x-queue-type": c.app.conf.task_default_queue_type}  # in a cluster it must not go with one node
+        self.queue = Queue(name, exchange, expires=c.app.conf.control_queue_ttl, queue_arguments=arguments)
 
     def start(self, c):
         self.queue(c.connection.default_channel).declare()  # before the first task, so that no order comes too early
@@ -68,7 +70,7 @@ class LastingPidbox(gPidbox):
             connection.collect()  # close() would wait for the broker's answer
 
     def listen(self, c, connection):
-        connection.ensure_connection(max_retries=1, interval_start=0)
+        connection.ensure_connection(max_retries=len(connection.alt) or 1, interval_start=0)
         if connection.supports_heartbeats:
             connection.connection.sock.settimeout(4)  # seconds, for each of the broker's answers
         self.producer = connection.Producer()
@@ -87,7 +89,11 @@ class LastingPidbox(gPidbox):
         self.producer.publish(data, exchange=exchange, routing_key=routing_key, headers=headers)
 
 
-CELERYS_CONTROL = f"{Control.__module__}:Control"
+LEFT_OUT = {
+    f"{Control.__module__}:Control",
+    # For topic exchanges only, which Celery's default is not: 28 queues, and a wait of 17 s for each node that is down.
+    "celery.worker.consumer.delayed_delivery:DelayedDelivery",
+}
 
 
 class LastingControl(Control):
@@ -104,9 +110,9 @@ class PromptConsumer(Consumer):
     """Tries to reach a lost broker every second, and no longer than 4 s. No setting does that under gevent."""
 
     class Blueprint(Consumer.Blueprint):
-        """As Celery's, but for the remote control."""
+        """As Celery's, but for the remote control and the delay queues."""
 
-        default_steps: ClassVar = {*Consumer.Blueprint.default_steps} - {CELERYS_CONTROL} | {LastingControl}
+        default_steps: ClassVar = {*Consumer.Blueprint.default_steps} - LEFT_OUT | {LastingControl}
 
     def __init__(self, *args, **kwargs):
         """As Celery's, which takes the time-out away, for a gevent bug of old: its workers then hang for ever."""
@@ -144,20 +150,22 @@ class PatientReplies(RPCBackend):
         routing_key, correlation_id = self.destination_for(task_id, request)
         if not routing_key:
             return None
+        reply = self._to_result(task_id, state, result, traceback, request)
         with self.app.amqp.producer_pool.acquire(block=True) as producer:
-            producer.publish(
-                self._to_result(task_id, state, result, traceback, request),
-                exchange=self.exchange,
-                routing_key=routing_key,
-                correlation_id=correlation_id,
-                serializer=self.serializer,
-                delivery_mode=self.delivery_mode,
-                retry=True,
-                retry_policy=self.retry_policy,
-                timeout=10,
-                confirm_timeout=10,
-            )
+            send = producer.connection.ensure(producer, self.send, **self.retry_policy)
+            send(producer, reply, routing_key=routing_key, correlation_id=correlation_id)
         return result
+
+    def send(self, producer, reply, **options):
+        """Once. A broker that does not confirm it is left at once: kombu would wait for its good-bye."""
+        options |= {"exchange": self.exchange, "serializer": self.serializer, "delivery_mode": self.delivery_mode}
+        try:
+            producer.publish(reply, timeout=10, confirm_timeout=10, **options)
+        except Exception as error:
+            producer.connection.collect()
+            if isinstance(error, MessageNacked):  # its queue has no leader for a moment
+                time.sleep(0.2)
+            raise
 
 
 class RedisReplies(RedisBackend):
@@ -169,6 +177,7 @@ class RedisReplies(RedisBackend):
             super().mark_as_revoked(task_id, reason, request, **kwargs)
 
 
+# Several nodes of a cluster: amqp://…;amqp://…
 broker_url = os.environ.get("BROKER_URL") or os.environ.get("CLOUDAMQP_URL") or "memory://localhost/"
 result_backend = os.environ.get("RESULT_BACKEND") or os.environ.get("REDIS_URL") or "rpc://"
 override_backends = {
@@ -179,6 +188,10 @@ override_backends = {
 
 # Where tasks go by default; Celery's own name, unless several projects share a broker.
 task_default_queue = os.environ.get("TASK_QUEUE") or "celery"
+
+# quorum: each queue is kept by most nodes of a cluster, and outlives any one of them.
+task_default_queue_type = os.environ.get("TASK_QUEUE_TYPE") or "classic"
+task_create_missing_queue_type = task_default_queue_type
 
 # Tasks with a queue of their own, as in RINGBACK_ROUTES="report.*:reports sleep:slow". Worker and web agree on it here.
 try:

@@ -16,6 +16,7 @@ from tornado.web import Application
 
 from ringback import embedded, http, install, settings
 from ringback.access import require_tokens
+from ringback.broker import urls
 from ringback.errors import BadSetting
 from ringback.handlers import NotFound
 from ringback.server import serve
@@ -41,7 +42,7 @@ def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str =
         switchboard = install(app or _find_app(options.app))
         require_tokens(switchboard.settings, options.address)
         _warn_of_strangers(switchboard.settings)
-        if switchboard.app.conf.broker_url.startswith("memory:"):
+        if urls(switchboard.app)[0].startswith("memory:"):
             embedded.start_worker(switchboard.app)
         routes = [*http.routes(switchboard), *handlers]
         application = Application(routes, default_handler_class=NotFound, websocket_ping_interval=PING_INTERVAL)
@@ -87,4 +88,6 @@ def _nameless_app() -> Celery:
         )
     backend = os.environ.get("RESULT_BACKEND") or os.environ.get("REDIS_URL") or "rpc://"
     queue = os.environ.get("TASK_QUEUE") or "celery"
-    return Celery("ringback", broker=broker, backend=backend, task_default_queue=queue)
+    kind = os.environ.get("TASK_QUEUE_TYPE") or "classic"
+    queues = {"task_default_queue": queue, "task_default_queue_type": kind, "task_create_missing_queue_type": kind}
+    return Celery("ringback", broker=broker, backend=backend, **queues)

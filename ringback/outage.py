@@ -21,6 +21,7 @@ class Outage:
         self._away_since: float | None = clock()
         self._there_since = 0.0
         self._pause = 0.0
+        self.attempts = 0  #: to get it back, since the beginning
 
     def end(self) -> None:
         """The connection is there."""
@@ -32,6 +33,7 @@ class Outage:
             self._away_since = self._clock()
             if self._away_since - self._there_since > LONGEST_PAUSE:
                 self._pause = 0.0
+        self.attempts += 1
         pause, self._pause = self._pause, min(2 * self._pause + 0.1, LONGEST_PAUSE)
         return pause
 

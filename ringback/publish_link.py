@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 from amqp import spec
+from amqp.exceptions import MessageNacked
 from celery import Celery
 from gevent.event import Event
 
@@ -28,7 +29,9 @@ class PublishLink:
     Transports other than AMQP have no confirms: there a message counts as confirmed when its publish returns.
     """
 
-    def __init__(self, app: Celery, outbox: Outbox, fail: Callable[[Message, str], None], settings: Settings) -> None:
+    def __init__(
+        self, app: Celery, outbox: Outbox, fail: Callable[[Message, str], None], settings: Settings, first: int
+    ) -> None:
         self._outbox = outbox
         self._fail = fail
         self._lost: Exception | None = None
@@ -36,16 +39,17 @@ class PublishLink:
         self._writable.set()
         self._unwritten: list[Message] = []  # newest first
         self._unconfirmed: dict[int, Message] = {}  # by delivery tag
+        self._refused: list[Message] = []
         self._declared: set[Any] = set()
         self._tag = 0
-        self._link = Link(app, settings, on_blocked=self._on_blocked, on_unblocked=self._writable.set)
+        self._link = Link(app, settings, first, on_blocked=self._on_blocked, on_unblocked=self._writable.set)
         if self._link.speaks_amqp:
             self._expect_confirms(settings)
 
     @property
     def blocked(self) -> bool:
         """Whether the broker has asked to be spared (RabbitMQ, "Blocked Connection Notifications")."""
-        return not self._writable.is_set()
+        return not self._writable.is_set() and not self._refused
 
     def abort(self) -> None:
         """End the link from any greenlet."""
@@ -54,7 +58,8 @@ class PublishLink:
     def surrender(self) -> list[Message]:
         """Close the link; returns the messages that were not confirmed, oldest first."""
         self._link.discard()
-        messages = [*self._unconfirmed.values(), *reversed(self._unwritten)]
+        messages = [*self._refused, *self._unconfirmed.values(), *reversed(self._unwritten)]
+        self._refused.clear()
         self._unconfirmed.clear()
         self._unwritten.clear()
         return messages
@@ -69,8 +74,8 @@ class PublishLink:
             self._writable.wait()
             if self._lost:
                 raise self._lost
-            self._unwritten = self._outbox.take_all()[::-1]
-            while self._unwritten:
+            self._unwritten = self._outbox.take_all()[::-1] + self._unwritten
+            while self._unwritten and not self._refused:
                 self._write(self._unwritten.pop())
 
     def expire(self, born_before: float) -> None:
@@ -128,9 +133,10 @@ class PublishLink:
 
     def _read(self) -> None:
         try:
-            while True:
+            while self._unconfirmed or not self._refused:
                 if not self._link.drain(timeout=1.0):
                     self._link.beat()
+            raise MessageNacked("the broker has refused a message")
         except Exception as error:
             self._lost = error
             self._writable.set()
@@ -141,8 +147,15 @@ class PublishLink:
             self._confirm(tag)
 
     def _on_nack(self, delivery_tag: int, multiple: bool) -> None:
+        # A channel that was opened while a quorum queue had no leader is refused everything until the dead node is
+        # back (RabbitMQ 3.10, rabbit_fifo_client). So what is refused waits for the next link, and this one ends as
+        # soon as nothing else is unconfirmed. It does not count as a try: the broker has not got it.
+        self._writable.clear()
         for tag in self._covered(delivery_tag, multiple):
-            self._give_up(tag, "the broker refused the message")
+            message = self._unconfirmed.pop(tag, None)
+            if message is not None:
+                message.tries -= 1
+                self._refused.append(message)
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, returned: Any) -> None:
         # The broker returns an unroutable message before it confirms it, so it is still among the unconfirmed.

@@ -72,7 +72,7 @@ class Publisher:
     def _run(self) -> None:
         while True:
             try:
-                self._serve(PublishLink(self._app, self._outbox, self._fail, self._settings))
+                self._serve(PublishLink(self._app, self._outbox, self._fail, self._settings, self._outage.attempts))
             except Exception as error:
                 pause = self._outage.next_attempt()
                 logger.warning("no connection for publishing, next attempt in %.1f s: %s", pause, error)
@@ -100,7 +100,7 @@ class Publisher:
             gevent.sleep(WATCH_INTERVAL)
             born_before = time.monotonic() - self._settings.publish_timeout
             for message in self._outbox.take_older(born_before):
-                self._fail(message, "the broker could not be reached in time")
+                self._fail(message, "the broker did not take the message in time")
             if self._link:
                 self._link.expire(born_before)
 

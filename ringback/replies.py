@@ -18,7 +18,7 @@ from celery.backends.asynchronous import BaseResultConsumer, geventDrainer
 from gevent.event import Event
 from kombu import Consumer, Queue
 
-from ringback.broker import Link
+from ringback.broker import Link, queue_arguments
 from ringback.outage import Outage
 from ringback.settings import Settings
 
@@ -125,7 +125,7 @@ class QueueConsumer(ReplyConsumer):
         :raises Exception: the broker cannot be reached.
         """
         settings = self.backend.settings
-        link = self._link = Link(self.app, settings)
+        link = self._link = Link(self.app, settings, self.outage.attempts)
         self._unacknowledged = 0
         with link.within(settings.connect_timeout):
             Consumer(
@@ -196,7 +196,14 @@ class ReplyQueueBackend(ReplyBackend, rpc.RPCBackend):  # type: ignore[misc]
     @property
     def binding(self) -> Queue:
         """The reply queue. Not ``auto_delete``, as Celery's is, which loses what ends while the connection is lost."""
-        return self.Queue(self.oid, self.exchange, self.oid, durable=True, expires=self.settings.reply_queue_expires)
+        return self.Queue(
+            self.oid,
+            self.exchange,
+            self.oid,
+            durable=True,
+            expires=self.settings.reply_queue_expires,
+            queue_arguments=queue_arguments(self.app),
+        )
 
     def get_task_meta(self, task_id: str, backlog_limit: int = 1000) -> dict[str, Any]:
         """What ``AsyncResult.state`` shows until the reply is there; Celery would fetch others' replies to find it."""

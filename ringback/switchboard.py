@@ -17,6 +17,7 @@ import gevent
 from celery import Celery, states
 from gevent import monkey
 
+from ringback import broker
 from ringback.calls import Call, Holder, current_holder
 from ringback.errors import (
     BadSetting,
@@ -54,7 +55,7 @@ class Switchboard:
     """All that one process needs to call the tasks of one Celery app and be rung back.
 
     :param app: the Celery app; its results must go to ``rpc://`` or ``redis://``.
-    :raises BadSetting: gevent's patch is missing, or the result backend cannot ring back.
+    :raises BadSetting: gevent's patch is missing, the result backend cannot ring back, or there is no such broker.
     """
 
     def __init__(self, app: Celery, settings: Settings) -> None:
@@ -184,6 +185,7 @@ class Switchboard:
             raise BadSetting(f"result backend {url!r} cannot ring back: use rpc:// or redis://")
         if app.conf.result_serializer != "json":
             raise BadSetting(f"result_serializer {app.conf.result_serializer!r}: only 'json' is read, never pickle")
+        broker.check(app)
         app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
         # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.
         app._local = SimpleNamespace(oid=f"ringback.reply.{uuid4()}")

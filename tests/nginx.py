@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from servers import _answer, _find, _Server
+from servers import Server, answer, find
 
 CONFIGURATION = """
 daemon off;
@@ -27,14 +27,14 @@ http {{
 """
 
 
-class Nginx(_Server):
+class Nginx(Server):
     """Takes the agents in turn.
 
     :param agents: their URLs.
     """
 
     def __init__(self, agents: Sequence[str]) -> None:
-        self._program = _find("nginx", package="nginx")
+        self._program = find("nginx", "nginx-light", "nginx")
         super().__init__()
         self.url = f"http://127.0.0.1:{self.port}"
         servers = " ".join(f"server {agent.removeprefix('http://')};" for agent in agents)
@@ -43,4 +43,4 @@ class Nginx(_Server):
 
     def _launch(self) -> None:
         command = [self._program, "-p", str(self.home), "-e", "stderr", "-c", str(self.home / "nginx.conf")]
-        self._spawn(command, lambda: _answer(self.port, b"GET /livez HTTP/1.0\r\n\r\n", 8) == b"HTTP/1.1")
+        self._spawn(command, lambda: answer(self.port, b"GET /livez HTTP/1.0\r\n\r\n", 8) == b"HTTP/1.1")

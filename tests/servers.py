@@ -175,10 +175,9 @@ class RabbitMQ(Server):
     def __init__(self) -> None:
         self._program = find("rabbitmq-server", "rabbitmq-server", "rabbitmq")
         self._ctl = find("rabbitmqctl", "rabbitmq-server", "rabbitmq")
-        self._epmd = find("epmd", "rabbitmq-server", "rabbitmq")
         super().__init__()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
-        self._epmd_port = free_port()
+        self.epmd_port = free_port()
         self._env |= self._settings()
 
     def ctl(self, *args: str) -> str:
@@ -194,6 +193,11 @@ class RabbitMQ(Server):
         rows = self._list("list_queues", "name", "messages", "consumers")
         return {row.pop("name"): row for row in rows}
 
+    def quorum_queues(self) -> dict[str, dict[str, Any]]:
+        """Return each quorum queue's `leader`, and the nodes that are `online` for it."""
+        rows = self._list("list_queues", "name", "type", "leader", "online")
+        return {row["name"]: row for row in rows if row["type"] == "quorum"}
+
     def connections(self) -> int:
         """Return how many client connections the node holds."""
         return len(self._list("list_connections", "pid"))
@@ -202,8 +206,14 @@ class RabbitMQ(Server):
         return json.loads(self.ctl("-q", *args, "--formatter=json"))
 
     def _launch(self) -> None:
-        epmd = [self._epmd, "-port", str(self._epmd_port), "-address", "127.0.0.1"]
-        self._spawn(epmd, lambda: answer(self._epmd_port, EPMD_NAMES, 4) != b"")
+        self._launch_epmd()
+        self._launch_node()
+
+    def _launch_epmd(self) -> None:
+        epmd = [find("epmd", "rabbitmq-server", "rabbitmq"), "-port", str(self.epmd_port), "-address", "127.0.0.1"]
+        self._spawn(epmd, lambda: answer(self.epmd_port, EPMD_NAMES, 4) != b"")
+
+    def _launch_node(self) -> None:
         self._spawn([self._program], lambda: answer(self.port, AMQP_HEADER, 11)[7:] == AMQP_START)
 
     def _settings(self) -> dict[str, str]:
@@ -217,7 +227,7 @@ class RabbitMQ(Server):
             "RABBITMQ_LOG_BASE": f"{self.home}/logs",
             "RABBITMQ_LOGS": "-",  # to the one log file, which errors quote
             "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the node, not its parent
-            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_PORT": str(self.epmd_port),
             # One scheduler is light; Erlang would leave an epmd behind when it finds none.
             "ERL_FLAGS": "+S 1:1 -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
         }
@@ -240,9 +250,10 @@ def answer(port: int, question: bytes, size: int) -> bytes:
 
 
 S = TypeVar("S", bound=Server)
+T = TypeVar("T")  # a server, or a cluster of them
 
 
-def need(server: Callable[[], S]) -> S:
+def need(server: Callable[[], T]) -> T:
     """Return an unstarted server; where it is not installed skip the test, or fail it on CI."""
     try:
         return server()

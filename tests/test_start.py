@@ -44,6 +44,10 @@ def test_help_tells_the_flags() -> None:
         ([], {"RINGBACK_GRACE": "-1"}, "RINGBACK_GRACE"),
         ([], {"RINGBACK_OUTBOX_LIMIT": "1.5"}, "RINGBACK_OUTBOX_LIMIT"),
         ([], {"RESULT_BACKEND": "cache+memory://"}, "cache+memory://"),
+        ([], {"BROKER_URL": "amqp://one:5672//;ampq://two:5672//"}, "BROKER_URL: 'ampq://two"),
+        ([], {"BROKER_URL": "amqp://one:port//"}, "BROKER_URL"),
+        ([], {"BROKER_URL": "amqp://one:5672//;"}, "BROKER_URL"),
+        ([], {"BROKER_URL": "amqp://one:5672//", "TASK_QUEUE_TYPE": "mirrored"}, "TASK_QUEUE_TYPE"),
         (["--colour=red"], {}, "colour"),
     ],
 )

@@ -1,0 +1,97 @@
+"""A private RabbitMQ cluster of three nodes on this machine. Blocking code, for plain threads."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from servers import RabbitMQ, ServerError
+
+#: Seconds until a node that was started is a member of all queues again, on a busy machine.
+SYNC_TIMEOUT = 60
+
+#: What is advised for three nodes: one that sees neither of the others stops, so that clients leave it.
+CONFIG = """\
+cluster_partition_handling = pause_minority
+cluster_formation.peer_discovery_backend = classic_config
+"""
+
+
+class Epmd(RabbitMQ):
+    """What keeps the names of the nodes, on its own, so that no end of a node ends it."""
+
+    def _launch(self) -> None:
+        self._launch_epmd()
+
+
+class Node(RabbitMQ):
+    """One of several nodes.
+
+    :param names: where their names are kept.
+    """
+
+    def __init__(self, names: Epmd) -> None:
+        super().__init__()
+        self.name = self._env["RABBITMQ_NODENAME"]
+        self._env["ERL_EPMD_PORT"] = str(names.epmd_port)
+
+    def introduce(self, cookie: str, nodes: list[Node]) -> None:
+        """Tell it, before its first start, of all nodes, and what they know each other by."""
+        lines = [
+            f"cluster_formation.classic_config.nodes.{number} = {node.name}" for number, node in enumerate(nodes, 1)
+        ]
+        config = self._write("rabbitmq.conf", "\n".join([CONFIG, *lines, ""]))
+        self._env["RABBITMQ_CONFIG_FILE"] = str(config)
+        self._write(".erlang.cookie", cookie).chmod(0o400)
+
+    def _launch(self) -> None:
+        self._launch_node()
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self.home / name
+        path.write_text(text)
+        return path
+
+
+class Cluster:
+    """Three nodes that find each other when they start; a context that starts and ends them."""
+
+    def __init__(self) -> None:
+        self._names = Epmd()
+        self.nodes = [Node(self._names) for _ in range(3)]
+        cookie = secrets.token_hex(16)
+        for node in self.nodes:
+            node.introduce(cookie, self.nodes)
+
+    def __enter__(self) -> Cluster:
+        self._names.start()
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(Node.start, self.nodes))
+        self.nodes[0].ctl("await_online_nodes", "3")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in (*self.nodes, self._names):
+            server.close()
+
+    def url(self, first: int = 0) -> str:
+        """All nodes, as ``BROKER_URL`` takes them, from this one on."""
+        return ";".join(node.url for node in self.nodes[first:] + self.nodes[:first])
+
+    def leader_of(self, queue: str) -> Node:
+        """The node that decides for a queue."""
+        running = next(node for node in self.nodes if node.running)
+        leader = running.quorum_queues()[queue]["leader"]
+        return next(node for node in self.nodes if node.name == leader)
+
+    def start(self, node: Node) -> None:
+        """Start a node that was killed, and wait until it is a member of every queue again."""
+        node.start()
+        node.ctl("await_startup")  # it has answered clients a moment before
+        end = time.monotonic() + SYNC_TIMEOUT
+        while any(len(queue["online"]) < len(self.nodes) for queue in node.quorum_queues().values()):
+            if time.monotonic() > end:
+                raise ServerError(f"{node.name} is not back in its queues:\n{node.quorum_queues()}")
+            time.sleep(0.2)

@@ -1,0 +1,129 @@
+"""Several brokers, and quorum queues, without a cluster; ``test_cluster`` has one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from client import Answer, Client, call, first_success, get, run, send, until
+from ringback.broker import Link
+from ringback.settings import Settings
+from servers import RabbitMQ, free_port, need
+from stack import Web, Worker, through_a_proxy
+
+
+@pytest.fixture(scope="module")
+def spare() -> Iterator[RabbitMQ]:
+    """A second broker, which knows nothing of the first."""
+    with need(RabbitMQ) as server:
+        yield server
+
+
+def test_a_broker_that_is_down_is_passed_over(rabbitmq: RabbitMQ) -> None:
+    dead = [f"amqp://guest:guest@127.0.0.1:{free_port()}//" for _ in range(2)]
+    variables = {"BROKER_URL": ";".join([*dead, rabbitmq.url]), "TASK_QUEUE": "passed-over"}
+
+    with Worker(**variables), Web(**variables) as web:
+        assert get(web.url, "/add?x=1&y=2").body == "3"
+
+
+def test_an_owner_that_counts_its_attempts_tries_all_brokers(rabbitmq: RabbitMQ, spare: RabbitMQ) -> None:
+    app = Celery(broker=[rabbitmq.url, spare.url], set_as_current=False)
+
+    for turn, server in enumerate([rabbitmq, spare, rabbitmq]):
+        link = Link(app, Settings(), turn)
+        assert link.channel.connection.sock.getpeername()[1] == server.port
+        link.discard()
+
+
+@pytest.mark.parametrize("fault", ["cut", "blackhole"])
+def test_a_broker_that_is_lost_is_replaced_by_the_next(rabbitmq: RabbitMQ, spare: RabbitMQ, fault: str) -> None:
+    async def conversation() -> float:
+        client = Client(web.url)
+        assert (await client.fetch("/add?x=1&y=2")).body == "3"
+        held = asyncio.create_task(client.fetch("/sleep/3/20"))
+        await until(client, lambda inside: inside["ledger"] == 1 and inside["outbox"] == inside["in_flight"] == 0)
+
+        # When the first broker goes, for good
+        getattr(proxy, fault)()
+        lost = time.monotonic()
+
+        # Then what was held is answered through the second, and so is what comes later
+        assert (await held).body == "3.0"
+        await first_success(client)
+        return time.monotonic() - lost
+
+    with through_a_proxy(rabbitmq) as (url, proxy):
+        variables = {"BROKER_URL": f"{url};{spare.url}", "TASK_QUEUE": f"lost-{fault}"}
+        with Worker(**variables), Web(**variables) as web:
+            took = run(conversation())
+
+    print(f"first success {took:.1f} s after")
+    assert took < 30
+
+
+def test_what_the_broker_refuses_is_sent_again_until_it_takes_it(spare: RabbitMQ) -> None:
+    async def conversation() -> list[Answer]:
+        # Given a queue that takes one message, and three requests
+        spare.ctl("set_policy", "narrow", "^narrow$", '{"max-length": 1, "overflow": "reject-publish"}')
+        asked = asyncio.create_task(Client(web.url).crowd([f"/add?x={number}&y=1" for number in range(3)]))
+        await asyncio.to_thread(web.wait_for, "the broker has refused a message")
+
+        # When it takes any number again
+        await asyncio.to_thread(spare.ctl, "clear_policy", "narrow")
+        with Worker(**variables):
+            return await asked
+
+    variables = {"BROKER_URL": spare.url, "TASK_QUEUE": "narrow", "RINGBACK_PUBLISH_TIMEOUT": "15"}
+    with Web(**variables) as web:
+        answers = run(conversation())
+    assert [answer.body for answer in answers] == ["1", "2", "3"]
+
+
+@pytest.fixture(scope="module")
+def quorum(spare: RabbitMQ) -> Iterator[Web]:
+    variables = {"BROKER_URL": spare.url, "TASK_QUEUE": "kept", "TASK_QUEUE_TYPE": "quorum"}
+    with Worker(**variables, WORKER_CONCURRENCY="10"), Web(**variables) as web:
+        yield web
+
+
+def test_all_queues_are_quorum_queues(quorum: Web, spare: RabbitMQ) -> None:
+    assert get(quorum.url, "/add?x=1&y=2").body == "3"
+
+    parts = ("kept", "ringback.reply.", ".pidbox")
+    assert [any(part in name for name in spare.quorum_queues()) for part in parts] == [True] * 3
+
+
+def test_delays_expiry_and_priority_mean_what_they_mean(quorum: Web) -> None:
+    delayed = send(quorum.url, "/v1/tasks/add", {"args": [1, 2], "options": {"countdown": 1, "priority": 5}})
+    assert delayed.json["result"] == 3
+    assert delayed.took > 1
+
+    late = send(quorum.url, "/apply/add/", {"args": [1, 2], "countdown": 2, "expires": 1})
+    assert late.json["state"] == "REVOKED"
+
+
+def test_a_running_task_is_terminated(quorum: Web, tmp_path: Path) -> None:
+    path = tmp_path / "running"
+    made = call(quorum.url, "misbehaving_tasks.count_and_sleep", str(path), 60, Prefer="respond-async").json["id"]
+    while not path.exists():
+        time.sleep(0.01)
+
+    get(quorum.url, f"/v1/runs/{made}?terminate=true", method="DELETE")
+
+    assert get(quorum.url, f"/v1/runs/{made}?wait=10").json["state"] == "REVOKED"
+    assert path.read_text() == "begun\n"
+
+
+def test_a_consumer_that_the_broker_cancels_comes_back(quorum: Web, spare: RabbitMQ) -> None:
+    assert get(quorum.url, "/add?x=1&y=2").body == "3"
+    for name in spare.queues():
+        spare.ctl("delete_queue", name)
+
+    run(first_success(Client(quorum.url)))
+    assert get(quorum.url, "/add?x=1&y=2").body == "3"
