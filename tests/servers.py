@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from glob import glob
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +28,7 @@ TIMEOUT = 60  # seconds; a node boots in about 4 and stops in 1, but not on a bu
 # Debian's /usr/sbin/rabbitmq-server changes the user when root runs it; the script that it wraps
 # does not, so that one comes first.
 PATH = f"/usr/lib/rabbitmq/bin:{os.environ['PATH']}:/usr/sbin:/opt/homebrew/sbin:/opt/homebrew/bin"
-PATH = ":".join([PATH, *glob("/usr/lib/postgresql/*/bin")])  # Debian's has its programs there
+PATH = ":".join([PATH, *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])  # where Debian has it
 
 # AMQP 0-9-1, 4.2.2 and 1.4.2.1: the server answers the header with Connection.Start, a method
 # frame on channel 0; after the 7 octets of frame come class 10 and method 10.
@@ -235,10 +234,9 @@ class RabbitMQ(Server):
 
 def find(program: str, debian: str, brew: str) -> str:
     """Return the path of a server's program, or raise `MissingServer` with the packages that bring it."""
-    path = shutil.which(program, path=PATH)
-    if not path:
-        raise MissingServer(f"{program}: apt-get install {debian}, brew install {brew}")
-    return path
+    if path := shutil.which(program, path=PATH):
+        return path
+    raise MissingServer(f"{program}: apt-get install {debian}, brew install {brew}")
 
 
 def answer(port: int, question: bytes, size: int) -> bytes:
