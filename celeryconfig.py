@@ -161,7 +161,7 @@ class PatientReplies(RPCBackend):
         options |= {"exchange": self.exchange, "serializer": self.serializer, "delivery_mode": self.delivery_mode}
         try:
             producer.publish(reply, timeout=10, confirm_timeout=10, **options)
-        except Exception as error:
+        except producer.connection.recoverable_connection_errors as error:
             producer.connection.collect()
             if isinstance(error, MessageNacked):  # its queue has no leader for a moment
                 time.sleep(0.2)
