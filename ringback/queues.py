@@ -97,7 +97,7 @@ class Queues:
     def _run(self) -> None:
         while True:
             try:
-                self._serve(Link(self._app, self._settings))
+                self._serve(Link(self._app, self._settings, self._outage.attempts))
             except Exception as error:
                 pause = self._outage.next_attempt()
                 logger.warning("no connection for looking at the queues, next attempt in %.1f s: %s", pause, error)
