@@ -20,6 +20,7 @@ from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.url import parse_url
 
 from ringback.errors import BadSetting
+from ringback.frames import Cork
 from ringback.settings import Settings
 
 #: What a queue may be: kept by one node of the broker, or by most of them.
@@ -80,6 +81,7 @@ class Link:
     """
 
     def __init__(self, app: Celery, settings: Settings, first: int = 0, **transport_options: Any) -> None:
+        self.cork = Cork()  #: for a burst of writes
         brokers = urls(app)
         turn = first % len(brokers)
         self._connection: Connection = app.connection_for_write(
@@ -88,6 +90,8 @@ class Link:
             connect_timeout=settings.connect_timeout,
             transport_options={"confirm_publish": False, **transport_options},
         )
+        if self._connection.transport.driver_name == "py-amqp":
+            self._connection.transport_options["frame_writer"] = self.cork.frame_writer
         self._connection.ensure_connection(max_retries=len(brokers) - 1, interval_start=0, interval_step=0)
         # Kept, since kombu's property would reconnect behind our back when the socket is lost.
         self._raw = self._connection.connection

@@ -75,8 +75,9 @@ class PublishLink:
             if self._lost:
                 raise self._lost
             self._unwritten = self._outbox.take_all()[::-1] + self._unwritten
-            while self._unwritten and not self._refused:
-                self._write(self._unwritten.pop())
+            with self._link.cork:
+                while self._unwritten and not self._refused:
+                    self._write(self._unwritten.pop())
 
     def expire(self, born_before: float) -> None:
         """Give up what waits for its confirm since before then, and then the link, unless the broker has blocked it."""
