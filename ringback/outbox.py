@@ -35,6 +35,7 @@ class Message:
     born: float = field(default_factory=time.monotonic)
     tries: int = 0
     on_confirmed: Callable[[], object] | None = None  #: called on the publisher's reader greenlet
+    encode: Callable[[Message], Any] | None = None  #: for AMQP, if somebody knows a shorter way than the transport
 
     @property
     def expires(self) -> float | None:

@@ -94,14 +94,7 @@ class PublishLink:
         self._unconfirmed[self._tag] = message
         try:
             self._declare(message)
-            raw = channel.prepare_message(
-                message.body,
-                message.priority,
-                message.content_type,
-                message.content_encoding,
-                message.headers,
-                message.properties,
-            )
+            raw = self._prepare(message)
             if self._link.speaks_amqp:
                 # Not channel.basic_publish: it reads from the socket first, which is the reader's alone.
                 arguments = (0, message.exchange, message.routing_key, True, False)  # mandatory
@@ -115,6 +108,18 @@ class PublishLink:
             logger.exception("a message could not be written")
             self._give_up(self._tag, f"the message could not be written: {error}")
             self._tag -= 1  # the broker has seen nothing of it, and counts on
+
+    def _prepare(self, message: Message) -> Any:
+        if message.encode is not None and self._link.speaks_amqp:
+            return message.encode(message)
+        return self._link.channel.prepare_message(
+            message.body,
+            message.priority,
+            message.content_type,
+            message.content_encoding,
+            message.headers,
+            message.properties,
+        )
 
     def _declare(self, message: Message) -> None:
         # Without waiting for the broker's word (nowait): an error closes the channel, which loses the link.

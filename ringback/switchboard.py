@@ -196,6 +196,7 @@ class Switchboard:
         app.AsyncResult = type("Call", (Call,), {"app": app, "switchboard": self, "known": WeakValueDictionary()})
         app.amqp = OutboxAMQP(app)
         app.amqp.outbox, app.amqp.admit = self.outbox, self.admit
+        app.send_task = app.amqp.send_task
 
     def _deadline(self, call: Call, holder: Holder | None) -> float:
         """The seconds that its message expires after; makes it expire if it does not."""
