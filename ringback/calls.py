@@ -13,9 +13,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
-from celery import Task
+from celery import Task, states
 from celery.canvas import Signature
 from celery.result import AsyncResult, ResultSet
+from vine import promise  # type: ignore[import-untyped]
 
 from ringback.errors import BadArguments, BadSetting
 
@@ -57,18 +58,55 @@ class Call(AsyncResult):  # type: ignore[misc]
     known: WeakValueDictionary[str, Call]  #: by id
     future: asyncio.Future[Any] | None = None  #: there as soon as somebody waits
     on_update: Callable[[dict[str, Any]], object] | None = None  #: the loop calls it with the replies before the last
+    _on_ready: promise | None = None
 
     def __new__(cls, id: str, *args: Any, **kwargs: Any) -> Call:
         known = cls.known.get(id)
         return super().__new__(cls) if known is None else known
 
-    def __init__(self, id: str, *args: Any, **kwargs: Any) -> None:
-        if id in self.known:
+    def __init__(
+        self, id: str, backend: Any = None, task_name: str | None = None, app: object = None, parent: Any = None
+    ) -> None:
+        if self.id is not None:  # known
             return
-        super().__init__(id, *args, **kwargs)
+        # As Celery's, which is not called because of the promise that it makes: see on_ready.
+        self.id, self.parent = id, parent
+        self.backend = backend or self.app.backend
+        self._cache: dict[str, Any] | None = None
+        self._ignored = False
         self.known[id] = self
         # Weakly, so that the reply finds a call that is waited for later, and does not keep one that nobody wants.
         self.backend.add_pending_result(self, weak=True, start_drainer=False)
+
+    def __del__(self) -> None:
+        if not self.has_ended:  # else nothing of it is pending
+            super().__del__()
+
+    @property
+    def on_ready(self) -> promise:
+        """Celery's promise, for its canvas and whoever else wants one: few do, and it makes garbage of the call."""
+        if self._on_ready is None:
+            self._on_ready = promise()
+            if self._cache is not None:
+                self._on_ready(self)
+        return self._on_ready
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its last reply is here. Celery's ``ready`` may go and ask for it."""
+        return self._cache is not None
+
+    def _maybe_set_cache(self, meta: Any) -> Any:
+        """Celery gives each reply to this. As its own, and whoever waits is rung back."""
+        if not meta or meta["status"] not in states.READY_STATES:
+            return meta
+        cached = self._set_cache(self.backend.meta_from_decoded(meta))
+        self.backend.remove_pending_result(self)
+        if self._on_ready is not None:
+            self._on_ready(self)
+        if self.future is not None:
+            self.switchboard.on_reply(self)
+        return cached
 
     def then(
         self,

@@ -64,7 +64,7 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
         headers: Any = None,
         **options: Any,
     ) -> Any:
-        """As ``app.send_task``. The first message of a task is Celery's work, and so is any that is out of the ordinary."""
+        """As ``app.send_task``. Celery makes a task's first message, and any that is out of the ordinary."""
         key = self._key(name, args, kwargs, options)
         form = self._forms.get(key)
         if form is None:

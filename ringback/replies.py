@@ -83,10 +83,12 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
         try:
             if not any(meta["task_id"] in table for table in self._pending_results):
                 return
-            if meta["status"] in states.READY_STATES:
-                self.on_state_change(meta, None)
-            else:
+            if meta["status"] not in states.READY_STATES:
                 self.backend.on_update(meta["task_id"], meta)
+            elif self.on_message or self.buckets:  # somebody waits on a greenlet, with Celery's ``get``
+                self.on_state_change(meta, None)
+            else:  # without the switch of greenlets that Celery makes for each
+                self._get_pending_result(meta["task_id"])._maybe_set_cache(meta)
         except Exception as error:
             self.refuse(task_id, error)
 

@@ -156,7 +156,6 @@ class Switchboard:
         if call is None:
             return
         if error is not None:  # Celery forgets only the calls that it sees fulfilled
-            call.on_ready.cancel()
             call.backend.remove_pending_result(call)
             call.known.pop(call_id, None)  # a call that is made once more with this id starts afresh
         future = call.future
@@ -211,7 +210,8 @@ class Switchboard:
     def _enter(self, call: Call, deadline: float) -> None:
         call.future = self._loop.create_future()
         self.ledger.enter(call.id, call, deadline)
-        call.on_ready.then(self._on_reply)
+        if call.has_ended:
+            self.on_reply(call)
         if gevent.getcurrent() is self._greenlet:
             self._arm()
         else:
@@ -243,7 +243,8 @@ class Switchboard:
 
     # These four are called on the drainer's and the publisher's greenlets.
 
-    def _on_reply(self, call: Call) -> None:
+    def on_reply(self, call: Call) -> None:
+        """A call that is waited for has its last reply."""
         self.hop.post(self.settle, call.id)
 
     def _on_update(self, call_id: str, meta: dict[str, Any]) -> None:
