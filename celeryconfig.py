@@ -154,8 +154,8 @@ class Reply:
 class ReplyLink:
     """Sends the replies of a process on one connection, a burst in one piece, each until the broker has confirmed it.
 
-    Celery's way, a connection of ten for each reply until it is confirmed, costs a third of a worker's CPU. Here are two
-    threads, greenlets in a green worker: one writes, the other reads the confirms, and the tasks wait.
+    Celery's way, a connection of ten for each reply until it is confirmed, costs a third of a worker's CPU. Here are
+    two threads, greenlets in a green worker: one writes, the other reads the confirms, and the tasks wait.
     """
 
     def __init__(self, app):

@@ -48,7 +48,8 @@ class ReplyDrainer(geventDrainer):  # type: ignore[misc]
                 consumer.ready.set()
                 while not self._stopped.is_set():
                     consumer.drain_events(timeout=1.0)
-                    self._send_drain_complete_event()
+                    if self._drain_complete_event.linkcount():  # a greenlet waits in Celery's ``get``
+                        self._send_drain_complete_event()
             except Exception as error:
                 pause = consumer.outage.next_attempt()
                 logger.warning("no connection for replies, next attempt in %.1f s: %s", pause, error)

@@ -185,6 +185,8 @@ class Switchboard:
         if app.conf.result_serializer != "json":
             raise BadSetting(f"result_serializer {app.conf.result_serializer!r}: only 'json' is read, never pickle")
         broker.check(app)
+        # Celery looks this one up for each call: here it is found at once, among its defaults after three other places.
+        app.conf.task_always_eager = app.conf.task_always_eager
         app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
         # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.
         app._local = SimpleNamespace(oid=f"ringback.reply.{uuid4()}")
