@@ -33,7 +33,8 @@ def listen(port: int, address: str) -> list[socket.socket]:
     """
     sockets: list[socket.socket] = []
     try:
-        for family, _, _, _, place in sorted(_getaddrinfo(address, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)):
+        found = _getaddrinfo(address, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+        for family, _, _, _, place in sorted(set(found)):
             try:
                 sockets.append(_listen(family, (place[0], port, *place[2:])))
             except OSError as error:  # a container without IPv6 knows a localhost of it all the same

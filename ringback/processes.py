@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from gevent import monkey
 
@@ -49,6 +50,24 @@ def fork(count: int, sockets: Sequence[socket.socket]) -> Place:
     return Parent(count, sockets).watch()
 
 
+class FairSocket(socket.socket):
+    """A listening socket that gives one connection an event.
+
+    Tornado takes up to 128, so that of a few that come at once one process had all and the others none.
+    """
+
+    _given = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection, or the error that means: no more for now."""
+        if self._given:
+            self._given = False
+            raise BlockingIOError
+        accepted = super().accept()
+        self._given = True
+        return accepted
+
+
 class Place:
     """What one of several processes knows of the others.
 
@@ -60,9 +79,9 @@ class Place:
     def __init__(self, sockets: Sequence[socket.socket], first: bool, lifeline: int, parent: int) -> None:
         self._sockets, self.first, self._lifeline, self._parent = sockets, first, lifeline, parent
 
-    def sockets(self) -> list[socket.socket]:
-        """The listening sockets, as gevent has them. To be called once."""
-        sockets = [socket.socket(fileno=plain.detach()) for plain in self._sockets]
+    def sockets(self) -> list[FairSocket]:
+        """The listening sockets, with a hub. To be called once."""
+        sockets = [FairSocket(fileno=plain.detach()) for plain in self._sockets]
         for sock in sockets:
             sock.setblocking(False)
         return sockets
