@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gevent import monkey
@@ -88,7 +89,7 @@ class Place:
 
     def stay_alone(self) -> None:
         """Have no other processes beside this one."""
-        os.write(self._parent, bytes([ALONE]))
+        self._tell(ALONE)
 
     def serving(self, on_orphaned: Callable[[], object]) -> None:
         """Tell the parent that this process serves; be told when there is no parent any more."""
@@ -99,7 +100,11 @@ class Place:
             on_orphaned()
 
         loop.add_reader(self._lifeline, orphaned)
-        os.write(self._parent, bytes([SERVING]))
+        self._tell(SERVING)
+
+    def _tell(self, what: int) -> None:
+        with suppress(BrokenPipeError):  # there is no parent any more
+            os.write(self._parent, bytes([what]))
 
 
 class Pace:
@@ -127,8 +132,8 @@ class Pace:
 class Parent:
     """Keeps so many processes alive, for as long as it is not told to end."""
 
-    def __init__(self, count: int, sockets: Sequence[socket.socket], pace: Pace | None = None) -> None:
-        self._count, self._sockets, self._pace = count, sockets, pace or Pace()
+    def __init__(self, count: int, sockets: Sequence[socket.socket]) -> None:
+        self._count, self._sockets, self._pace = count, sockets, Pace()
         self._children: dict[int, float] = {}  # their process ids, and when they were born
         self._wanted, self._serving, self._code = 1, False, 0
         self._lifeline, self._held = os.pipe()

@@ -16,7 +16,7 @@ import pytest
 
 from client import Answer, Client, get, run, statuses
 from ringback.listening import listen
-from ringback.processes import Pace
+from ringback.processes import FairSocket, Pace
 from servers import RabbitMQ, Redis
 from stack import ROOT, Web, Worker, environment
 
@@ -241,6 +241,23 @@ def test_processes_that_go_on_dying_are_replaced_ever_more_slowly() -> None:
 
     pace.died(born=now - 60)
     assert pace.wait() == 0
+
+
+def test_a_socket_leaves_the_next_connection_to_the_siblings() -> None:
+    with FairSocket() as fair:
+        fair.bind(("127.0.0.1", 0))
+        fair.listen()
+        fair.setblocking(False)
+        clients = [socket.create_connection(fair.getsockname()) for _ in range(2)]
+        for client in clients:
+            connection, address = fair.accept()
+            assert address == client.getsockname()
+            connection.close()
+            client.close()
+            with pytest.raises(BlockingIOError):
+                fair.accept()
+        with pytest.raises(BlockingIOError):
+            fair.accept()
 
 
 def test_all_addresses_of_a_host_have_one_port() -> None:
