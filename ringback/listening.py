@@ -28,12 +28,12 @@ def listen(port: int, address: str) -> list[socket.socket]:
     """Listening sockets as Tornado's ``bind_sockets`` makes them, but none of gevent's.
 
     :param port: TCP port; 0 for a free one.
-    :param address: host name or IP address.
+    :param address: host name or IP address; empty for all.
     :raises BadSetting: it cannot listen there.
     """
     sockets: list[socket.socket] = []
     try:
-        found = _getaddrinfo(address, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+        found = _getaddrinfo(address or None, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
         for family, _, _, _, place in sorted(set(found)):
             try:
                 sockets.append(_listen(family, (place[0], port, *place[2:])))
