@@ -14,11 +14,13 @@ from celery.app.utils import find_app
 from tornado.options import define, options, parse_command_line
 from tornado.web import Application
 
-from ringback import embedded, http, install, settings
+from ringback import embedded, http, install, processes, settings
 from ringback.access import require_tokens
 from ringback.broker import urls
 from ringback.errors import BadSetting
 from ringback.handlers import NotFound
+from ringback.listening import listen
+from ringback.processes import Place
 from ringback.server import serve
 from ringback.settings import Settings
 
@@ -38,24 +40,30 @@ def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str =
     _define_flags(with_app=app is None)
     try:
         parse_command_line()
-        port = settings.port(options.port)
-        switchboard = install(app or _find_app(options.app))
-        require_tokens(switchboard.settings, options.address)
-        _warn_of_strangers(switchboard.settings)
-        if urls(switchboard.app)[0].startswith("memory:"):
+        port, count, given = settings.port(options.port), settings.processes(), settings.read()
+        require_tokens(given, options.address)
+        # Before the app is imported: whatever its modules begin belongs to one process.
+        place = processes.fork(count, listen(port, options.address)) if count > 1 else None
+        switchboard = install(app or _find_app(options.app), given)
+        in_memory = urls(switchboard.app)[0].startswith("memory:")
+        if place and place.first:
+            _warn(place, count, in_memory, given)
+        if in_memory:
             embedded.start_worker(switchboard.app)
         routes = [*http.routes(switchboard), *handlers]
         application = Application(routes, default_handler_class=NotFound, websocket_ping_interval=PING_INTERVAL)
-        serve(application, switchboard, port, options.address, example)
+        serve(application, switchboard, port, options.address, example, place)
     except (BadSetting, tornado.options.Error) as error:
         sys.exit(f"ringback: {error}")
 
 
-def _warn_of_strangers(settings: Settings) -> None:
-    """Say so if there are several web processes that do not know each other's runs."""
-    count = os.environ.get("WEB_CONCURRENCY", "")
-    if count.isdecimal() and int(count) > 1 and not settings.redis_url:
-        logger.warning("WEB_CONCURRENCY=%s: each process knows its own runs only; set REDIS_URL to share them", count)
+def _warn(place: Place, count: int, in_memory: bool, settings: Settings) -> None:
+    """In the first of several processes: say what they cannot do together, and have no others where that is all."""
+    if in_memory:
+        place.stay_alone()
+        logger.warning("WEB_CONCURRENCY=%d: memory:// is inside one process, so one runs; set BROKER_URL", count)
+    elif not settings.redis_url:
+        logger.warning("WEB_CONCURRENCY=%d: each process knows its own runs only; set REDIS_URL to share them", count)
 
 
 def _define_flags(with_app: bool) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 
 import tornado.web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from ringback.errors import BadSetting
 from ringback.front_door import FrontDoor
 from ringback.handlers import HeldRequest
+from ringback.listening import cannot_listen
+from ringback.processes import Place
 from ringback.switchboard import Switchboard
 
 logger = logging.getLogger(__name__)
@@ -22,20 +24,31 @@ DRAIN_INTERVAL = 0.05
 
 
 def serve(
-    application: tornado.web.Application, switchboard: Switchboard, port: int, address: str, example: str = "/"
+    application: tornado.web.Application,
+    switchboard: Switchboard,
+    port: int,
+    address: str,
+    example: str = "/",
+    place: Place | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer what is held within the grace time, and return.
 
     :param port: TCP port; 0 for a free one.
     :param address: host name or IP address to listen on.
     :param example: a path to try, for the line that is printed.
+    :param place: of this process, if it is one of several; its sockets go before port and address.
     :raises BadSetting: it cannot listen there.
     """
-    asyncio.run(_serve(application, switchboard, port, address, example))
+    asyncio.run(_serve(application, switchboard, port, address, example, place))
 
 
 async def _serve(
-    application: tornado.web.Application, switchboard: Switchboard, port: int, address: str, example: str
+    application: tornado.web.Application,
+    switchboard: Switchboard,
+    port: int,
+    address: str,
+    example: str,
+    place: Place | None,
 ) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,18 +57,23 @@ async def _serve(
     settings = switchboard.settings
     server = HTTPServer(FrontDoor(application, settings), idle_connection_timeout=settings.idle_timeout)
     try:
-        sockets = bind_sockets(port, address)
+        sockets = place.sockets() if place else bind_sockets(port, address)
     except OSError as error:
         switchboard.stop()
-        raise BadSetting(
-            f"cannot listen on {address}, port {port}: {error.strerror}. Choose another with --port=… or PORT=…"
-        ) from error
+        raise cannot_listen(port, address, error) from error
     server.add_sockets(sockets)
-    host, port = sockets[0].getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    print(f"Ringback listens on {url}\nTry: curl {url.replace('0.0.0.0', '127.0.0.1')}{example}", flush=True)
+    if not place or place.first:
+        _announce(sockets[0], example)
+    if place:
+        place.serving(ended.set)
     await ended.wait()
     await _drain(application, server, switchboard)
+
+
+def _announce(sock: socket.socket, example: str) -> None:
+    host, port = sock.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(f"Ringback listens on {url}\nTry: curl {url.replace('0.0.0.0', '127.0.0.1')}{example}", flush=True)
 
 
 async def _drain(application: tornado.web.Application, server: HTTPServer, switchboard: Switchboard) -> None:

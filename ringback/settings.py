@@ -113,6 +113,14 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def processes(environ: Mapping[str, str] = os.environ) -> int:
+    """How many web processes ``WEB_CONCURRENCY`` asks for.
+
+    :raises BadSetting: it is no number of them.
+    """
+    return _number(environ, "WEB_CONCURRENCY", int, 1)
+
+
 def port(text: str) -> int:
     """The TCP port that this text gives; 0 stands for a free one.
 

@@ -4,6 +4,7 @@ import app as ringback_app  # first of all, since it patches
 
 # ruff: isort: split
 import gc
+import os
 
 import gevent
 import tornado.web
@@ -178,6 +179,13 @@ class Inside(ringback.RequestHandler):
         )
 
 
+class Held(ringback.RequestHandler):
+    """Which process this is, and how many requests it holds."""
+
+    def get(self) -> None:
+        self.write({"pid": os.getpid(), "held": ringback.handlers.HeldRequest.held() - 1})
+
+
 HANDLERS = [
     (r"/raise/(\w+)", RaiseInCallback),
     (r"/raise-in-method/(\w+)", RaiseInMethod),
@@ -193,6 +201,7 @@ HANDLERS = [
     (r"/upload", Upload),
     (r"/websocket", Echo),
     (r"/inside", Inside),
+    (r"/held", Held),
     *ringback_app.HANDLERS,
 ]
 

@@ -206,13 +206,6 @@ def test_a_project_whose_results_are_pickles_is_told_so(tmp_path: Path) -> None:
     assert (done.returncode, "result_serializer 'pickle'" in done.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("more", [{}, {"REDIS_URL": "redis://127.0.0.1:9", "RESULT_BACKEND": "rpc://"}])
-def test_processes_that_do_not_know_each_other_are_warned_of_once(more: dict[str, str]) -> None:
-    with Web("app.py", WEB_CONCURRENCY="2", **more) as web:
-        assert get(web.url, "/livez").status == 200
-        assert web.output.count("each process knows its own runs only") == (0 if more else 1)
-
-
 def test_unexposed_tasks_cannot_be_reached_by_other_routes(guarded: Web) -> None:
     async def conversation() -> None:
         client = Client(guarded.url)

@@ -48,6 +48,9 @@ def test_help_tells_the_flags() -> None:
         ([], {"BROKER_URL": "amqp://one:port//"}, "BROKER_URL"),
         ([], {"BROKER_URL": "amqp://one:5672//;"}, "BROKER_URL"),
         ([], {"BROKER_URL": "amqp://one:5672//", "TASK_QUEUE_TYPE": "mirrored"}, "TASK_QUEUE_TYPE"),
+        ([], {"WEB_CONCURRENCY": "two"}, "WEB_CONCURRENCY='two'"),
+        ([], {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY='0'"),
+        ([], {"WEB_CONCURRENCY": "-1"}, "WEB_CONCURRENCY='-1'"),
         (["--colour=red"], {}, "colour"),
     ],
 )

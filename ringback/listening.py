@@ -1,0 +1,61 @@
+"""A port to listen on, opened before there is a hub of gevent's. On no greenlet but the first."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from gevent import monkey
+
+from ringback.errors import BadSetting
+
+#: Connections that may wait to be accepted, as in Tornado.
+BACKLOG = 128
+
+_getaddrinfo = monkey.get_original("socket", "getaddrinfo")  # gevent's waits on a hub
+_socket = monkey.get_original("socket", "socket")  # each of gevent's has one
+
+
+def cannot_listen(port: int, address: str, error: OSError) -> BadSetting:
+    """What to tell whoever chose them."""
+    return BadSetting(
+        f"cannot listen on {address}, port {port}: {error.strerror}. Choose another with --port=… or PORT=…"
+    )
+
+
+def listen(port: int, address: str) -> list[socket.socket]:
+    """Listening sockets as Tornado's ``bind_sockets`` makes them, but none of gevent's.
+
+    :param port: TCP port; 0 for a free one.
+    :param address: host name or IP address; empty for all.
+    :raises BadSetting: it cannot listen there.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        found = _getaddrinfo(address or None, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+        for family, _, _, _, place in sorted(set(found)):
+            try:
+                sockets.append(_listen(family, (place[0], port, *place[2:])))
+            except OSError as error:  # a container without IPv6 knows a localhost of it all the same
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or address != "localhost":
+                    raise
+            else:
+                port = sockets[0].getsockname()[1]
+    except OSError as error:
+        raise cannot_listen(port, address, error) from error
+    return sockets
+
+
+def _listen(family: int, place: tuple[Any, ...]) -> socket.socket:
+    sock: socket.socket = _socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # IPv4 has a socket of its own
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(place)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
