@@ -10,8 +10,8 @@ from gevent import monkey
 
 from ringback.errors import BadSetting
 
-#: Connections that may wait to be accepted, as in Tornado.
-BACKLOG = 128
+#: Connections that may wait to be accepted. With Tornado's 128 some of 1000 that come at once try again after a second.
+BACKLOG = 1024
 
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")  # gevent's waits on a hub
 _socket = monkey.get_original("socket", "socket")  # each of gevent's has one

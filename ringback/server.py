@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -13,11 +14,15 @@ from tornado.netutil import bind_sockets
 
 from ringback.front_door import FrontDoor
 from ringback.handlers import HeldRequest
-from ringback.listening import cannot_listen
+from ringback.listening import BACKLOG, cannot_listen
 from ringback.processes import Place
 from ringback.switchboard import Switchboard
 
 logger = logging.getLogger(__name__)
+
+#: Objects made since the last collection, and collections of the younger generation, that bring on the next. Python's
+#: 700 and 10 look at a few thousand held requests all the time.
+GC_THRESHOLDS = 20_000, 20, 10
 
 #: Seconds between two looks at whether the last held request is answered: Tornado tells nobody when a handler ends.
 DRAIN_INTERVAL = 0.05
@@ -57,7 +62,7 @@ async def _serve(
     settings = switchboard.settings
     server = HTTPServer(FrontDoor(application, settings), idle_connection_timeout=settings.idle_timeout)
     try:
-        sockets = place.sockets() if place else bind_sockets(port, address)
+        sockets = place.sockets() if place else bind_sockets(port, address, backlog=BACKLOG)
     except OSError as error:
         switchboard.stop()
         raise cannot_listen(port, address, error) from error
@@ -66,8 +71,19 @@ async def _serve(
         _announce(sockets[0], example)
     if place:
         place.serving(ended.set)
+    _spare_the_collector()
     await ended.wait()
     await _drain(application, server, switchboard)
+
+
+def _spare_the_collector() -> None:
+    """Have the garbage collector look less often, and not at what stays: a fifth of a request's CPU was its.
+
+    Requests leave little that only it can free (Tornado's handlers), and those that are held are no garbage.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _announce(sock: socket.socket, example: str) -> None:
