@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 
@@ -16,7 +17,7 @@ class Archive:
 
     def __init__(self, keep: float, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._keep, self._most, self._clock = keep, most, clock
-        self._entries: dict[str, tuple[float, int]] = {}  # oldest first
+        self._entries: OrderedDict[str, tuple[float, int]] = OrderedDict()  # a dict's first entry is slow to find
         self._bytes = 0
 
     def add(self, id: str, size: int) -> None:

@@ -67,7 +67,7 @@ class Call(AsyncResult):  # type: ignore[misc]
     def __init__(
         self, id: str, backend: Any = None, task_name: str | None = None, app: object = None, parent: Any = None
     ) -> None:
-        if self.id is not None:  # known
+        if "_cache" in self.__dict__:  # known
             return
         # As Celery's, which is not called because of the promise that it makes: see on_ready.
         self.id, self.parent = id, parent

@@ -44,7 +44,9 @@ class Order:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for orders of the same thing."""
+        """Equal for orders of the same thing, if they can mean the same run."""
+        if not self.may_be_repeated:
+            return ""
         payload = [self.task, self.args, self.kwargs, self.options, self.cancel_after]
         return hashlib.sha256(json.dumps(payload, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -56,9 +56,10 @@ class ChannelConsumer(ReplyConsumer):
         self._to_subscribe.add(key)
         self._work.set()
 
-    def when_listening(self, task_id: str, callback: Callable[[], object]) -> None:
+    def when_listening(self, task_id: str, callback: Callable[[], object]) -> bool:
         """Call back, on the drainer greenlet, once Redis has confirmed the subscription that was just asked for."""
         self._when_listening[self.backend.get_key_for_task(task_id)] = callback
+        return False
 
     def cancel_for(self, task_id: str) -> None:
         """Any greenlet, and the garbage collector: its result is not wanted any more."""

@@ -93,9 +93,9 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
         except Exception as error:
             self.refuse(task_id, error)
 
-    def when_listening(self, task_id: str, callback: Callable[[], object]) -> None:
-        """Call back as soon as no reply of this task can be missed: for a queue, at once."""
-        callback()
+    def when_listening(self, task_id: str, callback: Callable[[], object]) -> bool:
+        """Whether no reply of this task can be missed, as always with a queue; if not, call back once it is so."""
+        return True
 
     def refuse(self, task_id: str | None, error: Exception) -> None:
         """Tell whoever waits for this reply that it cannot be read."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import partial
@@ -54,7 +54,7 @@ class Runs:
         self._settings = switchboard.settings
         self._runs: dict[str, Run] = {}
         self._archive = Archive(self._settings.keep, self._settings.keep_bytes)
-        self._forgotten: dict[str, None] = {}
+        self._forgotten: OrderedDict[str, None] = OrderedDict()
         self.counts: Counter[tuple[str, str]] = Counter()  #: of the runs that have ended, by task and state
 
     def __len__(self) -> int:
@@ -225,7 +225,7 @@ class Runs:
     def _remember_forgotten(self, id: str) -> None:
         self._forgotten[id] = None
         while len(self._forgotten) > REMEMBERED:
-            del self._forgotten[next(iter(self._forgotten))]
+            self._forgotten.popitem(last=False)
 
     def _refuse(self, run: Run, error: RingbackError) -> None:
         """The order may be repeated; whoever was told to come back for the run hears what became of it."""

@@ -143,7 +143,8 @@ class Switchboard:
             self.settle(call_id, overflow)
             return call
         listening = asyncio.Event()
-        self._consumer.when_listening(call_id, lambda: self.hop.post(listening.set))
+        if self._consumer.when_listening(call_id, lambda: self.hop.post(listening.set)):
+            return call
         try:
             await asyncio.wait_for(listening.wait(), self.settings.publish_timeout)
         except asyncio.TimeoutError:
