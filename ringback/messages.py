@@ -59,12 +59,15 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
         name: str,
         args: Any = None,
         kwargs: Any = None,
+        countdown: Any = None,
+        eta: Any = None,
         task_id: str | None = None,
         result_cls: Any = None,
         headers: Any = None,
         **options: Any,
     ) -> Any:
         """As ``app.send_task``. Celery makes a task's first message, and any that is out of the ordinary."""
+        options |= {"countdown": countdown, "eta": eta}
         key = self._key(name, args, kwargs, options)
         form = self._forms.get(key)
         if form is None:
