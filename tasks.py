@@ -1,4 +1,4 @@
-"""The tasks. The worker needs this file and ``celeryconfig.py``, and nothing of ``ringback``."""
+"""The tasks. The worker needs this file, ``celeryconfig.py`` and ``worker/``, and nothing of ``ringback``."""
 
 import time
 from datetime import datetime
