@@ -69,7 +69,7 @@ CONTENDERS = [
     Contender(
         "flower",
         "Flower, /api/task/apply, 1 connection",
-        "-m celery -A tasks flower --address=127.0.0.1 --port={port} --logging=error",
+        "-m celery -A benchmarks.designs.flower_app flower --address=127.0.0.1 --port={port} --logging=error",
         "flower",
         connections=1,  # with more, its threads share one AMQP connection, and break it
         warm=1,
