@@ -18,8 +18,9 @@ class Contender:
 
     :param command: what runs it, behind the interpreter; ``{port}`` stands for the port to listen on.
     :param work: what it is asked, by its name in ``load.lua``.
+    :param requests: that each piece of work takes.
     :param connections: of the load.
-    :param warm: connections of its warm-up: what a design that blocks does not get to would be in the next run's way.
+    :param warm: connections of its warm-up; fewer where it blocks: what it does not get to is in the next run's way.
     :param environment: the virtual environment of its own that it has, which ``designs/NAME.txt`` describes.
     """
 
@@ -29,10 +30,16 @@ class Contender:
     work: str
     group: str = RELAY
     ours: bool = False
+    requests: int = 1
     connections: int = 100
     warm: int = 100
     environment: str = ""
     variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it leaves requests lying that it has been sent."""
+        return self.warm < self.connections
 
     @property
     def python(self) -> str:
@@ -77,8 +84,12 @@ CONTENDERS = [
         variables={"FLOWER_UNAUTHENTICATED_API": "true"},
     ),
     Contender("job-held", "Ringback, held", f"{design('awaiting')} {RINGBACK}", "job_called", LADDER, ours=True),
-    Contender("job-at-once", "Ringback, at once", f"{design('awaiting')} {RINGBACK}", "job_run", LADDER, ours=True),
-    Contender("job-producer", "producer-consumer, 100 threads", design("producer_consumer"), "job_fetched", LADDER),
+    Contender(
+        "job-at-once", "Ringback, at once", f"{design('awaiting')} {RINGBACK}", "job_run", LADDER, ours=True, requests=2
+    ),
+    Contender(
+        "job-producer", "producer-consumer, 100 threads", design("producer_consumer"), "job_fetched", LADDER, requests=2
+    ),
     Contender("job-threads", "ThreadPoolExecutor(100)", design("threads"), "job", LADDER),
     Contender("job-executor", "ProcessPoolExecutor(40)", design("process_executor"), "job", LADDER),
     Contender("job-coroutine", "coroutine that polls", design("coroutine"), "job", LADDER),

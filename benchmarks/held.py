@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from benchmarks import cpu
 from benchmarks.contenders import CONTENDERS
-from benchmarks.stage import NotRight, Web, warm, worker
+from benchmarks.stage import NotMeasured, NotRight, Web, warm, worker
 from servers import RabbitMQ
 
 PATH = "/async-sleep"
@@ -31,19 +31,20 @@ FILES = 20_000  # that this process, and each that it starts, may have open: 10 
 def allow_files() -> None:
     """Raise the limit of open files for this process, and so for those that it starts.
 
-    :raises NotRight: it may not; the message says what to do.
+    :raises NotMeasured: it may not.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), max(hard, FILES)))
     except (ValueError, OSError) as error:
-        raise NotRight(f"only {hard} files may be open; ulimit -n {FILES}, or nofile in limits.conf") from error
+        raise NotMeasured(f"only {hard} files may be open; ulimit -n {FILES}, or nofile in limits.conf") from error
 
 
 def measure(broker: RabbitMQ, sizes: dict[int, int]) -> dict[str, dict[str, float]]:
     """Hold that many requests at once, in that many waves.
 
     :raises NotRight: an answer was wrong.
+    :raises NotMeasured: so many connections are not allowed.
     """
     allow_files()
     with worker(broker, WORKER_CONCURRENCY=str(max(10_000, *sizes))) as process:
@@ -97,7 +98,6 @@ class Wave:
     def __init__(self, web: Web, worker: int, size: int) -> None:
         self._web, self._worker, self._size = web, worker, size
         self._port = urlsplit(web.url).port
-        self._gate = asyncio.Semaphore(AT_ONCE)
         self._released = 0.0
         self.rss = 0  #: bytes when all were held; the most of all times
         self.looks = 0  #: at the gauge

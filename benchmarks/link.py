@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import amqp
 
 
 @contextmanager
-def channel(port: int) -> Iterator[amqp.Channel]:
+def channel(port: int, **options: Any) -> Iterator[amqp.Channel]:
     """A channel on a connection of its own.
 
     :param port: of a broker on this machine.
+    :param options: of the connection.
     """
-    with amqp.Connection(f"127.0.0.1:{port}") as connection:
+    with amqp.Connection(f"127.0.0.1:{port}", **options) as connection:
         yield connection.channel()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks import cpu
+from benchmarks.contenders import Contender
 from benchmarks.load import Load
 from benchmarks.stage import Stage
 
@@ -12,7 +13,7 @@ Figures = dict[str, float]
 
 QUIET = 0.15  # seconds in which a web process with nothing to do uses less than IDLE; longer than the ladder's task
 IDLE = 2.0  # milliseconds
-PATIENCE = 1.5  # seconds for that: a design that blocks works off for longer what nobody waits for any more
+PATIENCE = 1.5  # seconds for that
 
 
 class Meter:
@@ -23,29 +24,26 @@ class Meter:
         self._settle()
         self._began = self._spent()
 
-    def each(self, load: Load) -> Figures:
-        """Milliseconds for each request of a load that has just ended.
+    def each(self, load: Load, contender: Contender) -> Figures:
+        """Milliseconds for each piece of work of a load that has just ended.
 
-        Requests that it did not wait for have cost, too, once the web process is done with them.
+        What wrk did not wait for any more has been worked on, too, so all that it sent counts once that is over. A
+        design that blocks has not begun with that.
         """
-        now = self._spent()
-        if self._settle():
-            return self._since_begin(self._spent(), load.sent)
-        return self._since_begin(now, max(load.right, 1))
+        if not contender.blocks:
+            self._settle()
+        count = load.right if contender.blocks else load.sent / contender.requests
+        return {name: (now - self._began[name]) / max(count, 1) for name, now in self._spent().items()}
 
-    def _settle(self) -> bool:
+    def _settle(self) -> None:
         end = time.monotonic() + PATIENCE
         before = cpu.spent(self._pids["web"])
         while time.monotonic() < end:
             time.sleep(QUIET)  # a measure, not a wait
             now = cpu.spent(self._pids["web"])
             if now - before < IDLE:
-                return True
+                return
             before = now
-        return False
 
     def _spent(self) -> Figures:
         return {name: cpu.spent(pid) for name, pid in self._pids.items()}
-
-    def _since_begin(self, now: Figures, count: int) -> Figures:
-        return {name: (now[name] - self._began[name]) / count for name in now}

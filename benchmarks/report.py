@@ -38,7 +38,8 @@ def _rounded(value: Any) -> Any:
 
 def markdown(results: Results) -> str:
     """All tables."""
-    parts = [_where(results), *(_group(results, group) for group in (RELAY, LADDER))]
+    parts = [_where(results), _targets(results), *(_group(results, group) for group in (RELAY, LADDER))]
+    parts += [_growth(results["growth"]), _left_out(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -56,6 +57,31 @@ def _where(results: Results) -> str:
     )
 
 
+def _targets(results: Results) -> str:
+    rows = []
+    for target in results["targets"]:
+        value = "not measured" if target["value"] is None else f"{target['value']:.4g}"
+        verdict = {True: "yes", False: "**no**", None: ""}[target["passed"]]
+        rows.append(
+            f"| {target['name']} | {value} | {'≤' if target['at_most'] else '≥'} {target['limit']} | {verdict} |"
+        )
+    return table("| target | measured | limit | reached |", rows)
+
+
+def _growth(growth: dict[str, dict[str, float]]) -> str:
+    rows = [
+        f"| {size} | {row['cpu']:.3f} | {row['rss_kib']:.1f} | {row['p50_over']:.3f} | {row['p99_over']:.3f} |"
+        for size, row in growth.items()
+    ]
+    head = "| held at once, `sleep(3)` | web CPU ms | KiB each | p50 s over 3 | p99 s over 3 |"
+    return table(head, rows) if rows else ""
+
+
+def _left_out(results: Results) -> str:
+    reasons = [f"{name} is left out: {reason}" for name, reason in results["left_out"].items()]
+    return "\n".join([*reasons, *(f"Failed: {failure.splitlines()[0]}" for failure in results["failures"])])
+
+
 def _group(results: Results, group: str) -> str:
     rows = [_row(results, contender) for contender in CONTENDERS if contender.group == group]
     floor = results["floor"]
@@ -70,7 +96,7 @@ def _row(results: Results, contender: Contender) -> str:
     label = f"**{contender.label}**" if contender.ours else contender.label
     figures = results["contenders"].get(contender.name)
     if not figures:
-        return f"| {label} | {results['left_out'].get(contender.name, 'failed')} {'| ' * 9}"
+        return f"| {label} | {results['left_out'].get(contender.name, 'failed')} |{' |' * 8}"
     cells = [f"{figures['rate']:.0f}", *(f"{figures[name]:.1f}" for name in ("p50", "p95", "p99"))]
     cells += [f"{figures['web']:.3f}", f"{figures['to_floor']:.2f}", f"{figures['worker']:.3f}"]
     cells += [f"{figures['broker']:.3f}", f"{figures['rss']:.0f}"]

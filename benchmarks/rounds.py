@@ -71,7 +71,7 @@ def measure(contender: Contender, stage: Stage, seconds: int) -> Figures:
     with warm(contender, stage.broker) as web:
         meter = Meter(web.pid, stage)
         load = wrk(web.url, contender.work, contender.connections, seconds)
-        spent = meter.each(load)
+        spent = meter.each(load, contender)
         check(contender.label, load)
         figures = {"rate": load.rate, "p50": load.p50, "p95": load.p95, "p99": load.p99, "errors": load.failures}
         return {**figures, **spent, "rss": cpu.resident(web.pid) / 2**20}
@@ -93,5 +93,5 @@ def _medians(rounds: list[Figures]) -> Figures:
 def _line(label: str, figures: Figures) -> str:
     spent = " ".join(f"{name} {figures[name]:.3f}" for name in ("web", "worker", "broker"))
     return (
-        f"{label:32}{figures['rate']:7.0f}/s  p50 {figures['p50']:7.1f}  p99 {figures['p99']:7.1f} ms  CPU ms: {spent}"
+        f"{label:38}{figures['rate']:7.0f}/s  p50 {figures['p50']:7.1f}  p99 {figures['p99']:7.1f} ms  CPU ms: {spent}"
     )

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import amqp
-
 from benchmarks.contenders import Contender
 from benchmarks.link import channel
 from benchmarks.load import Load, LoadError, wrk
@@ -16,6 +14,10 @@ from servers import RabbitMQ, free_port
 from stack import Process, procfile
 
 PATIENCE = 30  # seconds until a contender has to answer right
+
+
+class NotMeasured(Exception):
+    """Something cannot be measured here; the message says why, and what to do."""
 
 
 class NotRight(Exception):
@@ -49,17 +51,21 @@ def worker(broker: RabbitMQ, **variables: str) -> Iterator[Process]:
     """A worker with the Procfile's command, but for its log, and the ladder's task beside the project's."""
     line = procfile()["worker"].replace("-A tasks", "-A benchmarks.job")
     with Process(["sh", "-c", line], ready="", BROKER_URL=broker.url, **variables) as process:
-        with channel(broker.port) as link:
-            _wait_for_consumer(link, "celery")
+        wait_for_consumer(broker, "celery")
         yield process
 
 
-def _wait_for_consumer(link: amqp.Channel, queue: str) -> None:
+def wait_for_consumer(broker: RabbitMQ, queue: str) -> None:
+    """Wait until somebody takes from a queue, which is made if need be, as Celery makes its own.
+
+    :raises NotRight: nobody does within `PATIENCE` seconds.
+    """
     end = time.monotonic() + PATIENCE
-    while not link.queue_declare(queue, durable=True, auto_delete=False).consumer_count:
-        if time.monotonic() > end:
-            raise NotRight(f"no worker takes from the queue {queue}")
-        time.sleep(0.05)
+    with channel(broker.port) as link:
+        while not link.queue_declare(queue, durable=True, auto_delete=False).consumer_count:
+            if time.monotonic() > end:
+                raise NotRight(f"no worker takes from the queue {queue}")
+            time.sleep(0.05)
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """Ringback with ``await``: ``app.py``, whose relay is a coroutine here. The ladder's task is among its tasks."""
 
 import app  # patches before anything else is imported
-
-import benchmarks.job  # noqa: F401, it brings the task
 import ringback
 import tasks
+from benchmarks.job import job
+
+__all__ = ["job"]
 
 
 class AwaitingRelay(ringback.RequestHandler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from socket import socket
 
 from celery.result import AsyncResult
 from tornado.httpserver import HTTPServer
@@ -32,6 +33,6 @@ def serve(handler: type[RequestHandler], processes: int = 1) -> None:
     asyncio.run(_serve(handler, sockets))
 
 
-async def _serve(handler: type[RequestHandler], sockets: list) -> None:
+async def _serve(handler: type[RequestHandler], sockets: list[socket]) -> None:
     HTTPServer(Application([(r"/.*", handler)])).add_sockets(sockets)
     await asyncio.Event().wait()
