@@ -58,12 +58,17 @@ def design(name: str) -> str:
 
 RINGBACK = "--port={port} --logging=error"  # the others do not write an access log either
 
+#: Publish without waiting for the broker, which Ringback, and by celeryconfig.py the others, do wait for.
+UNCONFIRMED = {"UNCONFIRMED": "1"}
+
 CONTENDERS = [
     Contender("callback", "Ringback, callback", f"app.py {RINGBACK}", "relay", ours=True),
     Contender("await", "Ringback, await", f"{design('awaiting')} {RINGBACK}", "relay", ours=True),
     Contender("by-name", "Ringback, POST /v1/tasks/test", f"app.py {RINGBACK}", "call", ours=True),
     Contender("then", "gevent, Celery's .then", design("then"), "relay"),
     Contender("threads", "ThreadPoolExecutor(100)", design("threads"), "relay"),
+    Contender("then-unconfirmed", "gevent, .then, no confirms", design("then"), "relay", variables=UNCONFIRMED),
+    Contender("threads-unconfirmed", "100 threads, no confirms", design("threads"), "relay", variables=UNCONFIRMED),
     Contender("polling", "IOLoop polls ready()", design("polling"), "relay"),
     Contender("blocking", "blocking get()", f"{design('blocking')} 1", "relay", warm=1),
     Contender(

@@ -60,6 +60,7 @@ TARGETS = [
     Target("web CPU of `POST /v1/tasks/test`, by the floor", to_floor("by-name"), 2.0),
     Target("requests/s, by the best other design", to_rate(*RIVALS), 1.0, at_most=False),
     Target("requests/s, by Celery's `.then`", to_rate("then"), 2.2, at_most=False),
+    Target("requests/s, by Celery's `.then` without confirms", to_rate("then-unconfirmed"), 2.2, at_most=False),
     Target("requests/s, 100 connections", lambda r: r["contenders"]["callback"]["rate"], 1900, at_most=False),
     Target("1000 connections: failures", lambda r: r["soak"]["wrong"] + r["soak"]["errors"] + r["soak"]["timeouts"], 0),
     Target("1000 connections: p99 / p50", lambda r: r["soak"]["p99"] / r["soak"]["p50"], 1.5),

@@ -12,7 +12,8 @@ from tornado.web import RequestHandler
 import tasks
 from benchmarks.designs.service import publish, serve
 
-tasks.app.conf.result_backend_thread_safe = False  # as in threads.py
+tasks.app.conf.result_backend_thread_safe = False  # as in threads.py, and so is the next one
+tasks.app.conf.broker_pool_limit = 100
 
 numbers = itertools.count()
 jobs: queue.SimpleQueue[tuple[str, bytes, Future[Any]]] = queue.SimpleQueue()

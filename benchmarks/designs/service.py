@@ -16,6 +16,9 @@ from tornado.web import Application, RequestHandler
 import tasks
 from benchmarks.job import job
 
+if os.environ.get("UNCONFIRMED"):  # as Celery does by default, where a message can be lost unnoticed
+    tasks.app.conf.broker_transport_options = {}
+
 
 def publish(path: str, body: bytes) -> AsyncResult:
     """Call the task that a request is about: ``test`` with the body for ``/``, the job that it describes for others."""

@@ -11,6 +11,7 @@ from benchmarks.designs.service import publish, serve
 
 # A backend and a reply queue for each thread, which is Celery's default: threads cannot share an AMQP connection.
 tasks.app.conf.result_backend_thread_safe = False
+tasks.app.conf.broker_pool_limit = 100  # connections to publish on, for which they would queue
 
 POOL = ThreadPoolExecutor(100)
 
