@@ -58,7 +58,7 @@ def wrk(url: str, work: str, connections: int, seconds: int, threads: int = 2) -
     if done.returncode or not result:
         raise LoadError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
     wrong = re.search(r"^WRONG (.*)$", done.stdout, re.MULTILINE)
-    return Load(**json.loads(result[1].replace("nan", "null")), first_wrong=wrong[1] if wrong else "")
+    return Load(**json.loads(result[1]), first_wrong=wrong[1] if wrong else "")
 
 
 def program() -> str:
