@@ -18,10 +18,17 @@ check: .venv/dev  ## lint, format and types
 success: .venv/run  ## how many of 1000 requests succeed; URL=http://127.0.0.1:8888 asks a process that runs
 	@.venv/bin/python scripts/success.py $(URL)
 
+bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench takes three minutes
+	@scripts/servers rabbitmq-server wrk
+	@PYTHONPATH=tests .venv/bin/python -m benchmarks
+
 .venv/run: requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< run && touch $@
 
 .venv/dev: requirements-dev.txt requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< test && touch $@ .venv/run
 
-.PHONY: run test chaos check success
+.venv/bench: requirements-bench.txt requirements.txt scripts/venv
+	@scripts/venv $(PYTHON) $< bench && touch $@ .venv/run
+
+.PHONY: run test chaos check success bench

@@ -1,0 +1,73 @@
+"""What is measured beside the rounds: 1000 connections, a tenth of the load, the worker beside Celery's defaults."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from benchmarks import cpu, feed, paced
+from benchmarks.contenders import CONTENDERS
+from benchmarks.load import wrk
+from benchmarks.meter import Figures
+from benchmarks.plan import Plan
+from benchmarks.rounds import check
+from benchmarks.stage import Stage, wait_for_consumer, warm
+from servers import RabbitMQ
+from stack import Process
+
+QUEUE = "celery"  # that the project's worker takes from
+DEFAULT_QUEUE = "default"  # that the other one takes from, since both run
+
+
+def soak(stage: Stage, plan: Plan) -> Figures:
+    """The relay under 1000 connections.
+
+    :raises NotRight: an answer was wrong, or missing.
+    """
+    with warm(CONTENDERS[0], stage.broker) as web:
+        load = wrk(web.url, "relay", 1000, plan.soak_seconds, threads=4)
+        check("1000 connections", load)
+    return {name: value for name, value in asdict(load).items() if name != "first_wrong"} | {"rate": load.rate}
+
+
+def light(stage: Stage, plan: Plan, rate: float) -> Figures:
+    """Milliseconds for an answer at this rate, over HTTP and by a bare client: medians of alternating stretches."""
+    https, bares = [], []
+    with warm(CONTENDERS[0], stage.broker) as web:
+        for _ in range(plan.rounds):
+            https += paced.paced(web.url, rate, plan.paced_seconds / plan.rounds)
+            bares += feed.paced(stage.broker.port, QUEUE, rate, plan.paced_seconds / plan.rounds)
+    medians = {"p50": 1000 * statistics.median(https), "bare_p50": 1000 * statistics.median(bares)}
+    return {"rate": rate, **medians, "p99": 1000 * statistics.quantiles(https, n=100)[98]}
+
+
+def workers(stage: Stage, plan: Plan) -> Figures:
+    """CPU milliseconds for a task of the project's worker, and of one with Celery's defaults."""
+    with default_worker(stage.broker) as default:
+        pairs = {"ours": (stage.worker.pid, QUEUE), "default": (default.pid, DEFAULT_QUEUE)}
+        for _, queue in pairs.values():
+            feed.calls(stage.broker.port, queue, 200)  # the first ones cost more
+        spent: dict[str, list[float]] = {name: [] for name in pairs}
+        for _ in range(plan.rounds):
+            for name, (pid, queue) in pairs.items():
+                spent[name].append(_each(pid, stage.broker.port, queue, plan.worker_messages // plan.rounds))
+    return {name: statistics.median(times) for name, times in spent.items()}
+
+
+def _each(pid: int, port: int, queue: str, count: int) -> float:
+    began = cpu.spent(pid)
+    feed.calls(port, queue, count)
+    return (cpu.spent(pid) - began) / count
+
+
+@contextmanager
+def default_worker(broker: RabbitMQ) -> Iterator[Process]:
+    """A gevent worker with Celery's own settings and flags."""
+    command = [sys.executable, "-m", "celery", "-A", "benchmarks.designs.default_worker", "worker"]
+    flags = ["--pool", "gevent", "--concurrency", "500", "--queues", DEFAULT_QUEUE, "--hostname", "default@%h"]
+    with Process([*command, *flags], ready="", BROKER_URL=broker.url) as process:
+        wait_for_consumer(broker, DEFAULT_QUEUE)
+        yield process

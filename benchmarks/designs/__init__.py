@@ -1,0 +1,1 @@
+"""The contenders, a file each. Each runs as ``python -m benchmarks.designs.NAME`` and listens on ``PORT``."""

@@ -1,0 +1,103 @@
+"""Results as JSON and as tables in Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders import CONTENDERS, LADDER, RELAY, Contender
+
+HEAD = "| | requests/s | p50 ms | p95 ms | p99 ms | web CPU ms | to floor | worker | broker | web RSS MiB |"
+TITLES = {
+    RELAY: "`POST /` with `abcdefghi`, a task that does nothing, 100 connections",
+    LADDER: '`{"job_id": n}`, a task of 100 ms, 100 connections',
+}
+
+Results = dict[str, Any]
+
+
+def write(results: Results, folder: Path) -> None:
+    """Write both.
+
+    :param folder: made if missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(_rounded(results), indent=1) + "\n")
+    (folder / "table.md").write_text(markdown(results))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {key: _rounded(member) for key, member in value.items()}
+    return [_rounded(member) for member in value] if isinstance(value, list) else value
+
+
+def markdown(results: Results) -> str:
+    """All tables."""
+    parts = [_where(results), _targets(results), *(_group(results, group) for group in (RELAY, LADDER))]
+    parts += [_growth(results["growth"]), _left_out(results)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(head: str, rows: Iterable[str]) -> str:
+    """A table in Markdown, whose columns are numbers but for the first."""
+    return "\n".join([head, "|---|" + "--:|" * (head.count("|") - 2), *rows])
+
+
+def _where(results: Results) -> str:
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return (
+        f"{results['date'][:10]}, {machine['cpu']}, {machine['cores']} cores shared by web process, worker, broker and"
+        f" load, {machine['ram_mib'] / 1024:.0f} GiB; {versions}. Medians of {results['rounds']} rounds."
+    )
+
+
+def _targets(results: Results) -> str:
+    rows = []
+    for target in results["targets"]:
+        value = "not measured" if target["value"] is None else f"{target['value']:.4g}"
+        verdict = {True: "yes", False: "**no**", None: ""}[target["passed"]]
+        rows.append(
+            f"| {target['name']} | {value} | {'≤' if target['at_most'] else '≥'} {target['limit']} | {verdict} |"
+        )
+    return table("| target | measured | limit | reached |", rows)
+
+
+def _growth(growth: dict[str, dict[str, float]]) -> str:
+    rows = [
+        f"| {size} | {row['cpu']:.3f} | {row['rss_kib']:.1f} | {row['p50_over']:.3f} | {row['p99_over']:.3f} |"
+        for size, row in growth.items()
+    ]
+    head = "| held at once, `sleep(3)` | web CPU ms | KiB each | p50 s over 3 | p99 s over 3 |"
+    return table(head, rows) if rows else ""
+
+
+def _left_out(results: Results) -> str:
+    reasons = [f"{name} is left out: {reason}" for name, reason in results["left_out"].items()]
+    return "\n".join([*reasons, *(f"Failed: {failure.splitlines()[0]}" for failure in results["failures"])])
+
+
+def _group(results: Results, group: str) -> str:
+    rows = [_row(results, contender) for contender in CONTENDERS if contender.group == group]
+    floor = results["floor"]
+    bare = (
+        f"Floor: {floor['total']:.3f} ms, of which bare Tornado {floor['http']:.3f}, a bare py-amqp publish"
+        f" {floor['publish']:.3f}, a bare consume {floor['consume']:.3f}."
+    )
+    return f"{TITLES[group]}\n\n{table(HEAD, rows)}" + (f"\n\n{bare}" if group == RELAY else "")
+
+
+def _row(results: Results, contender: Contender) -> str:
+    label = f"**{contender.label}**" if contender.ours else contender.label
+    figures = results["contenders"].get(contender.name)
+    if not figures:
+        return f"| {label} | {results['left_out'].get(contender.name, 'failed')} |{' |' * 8}"
+    cells = [f"{figures['rate']:.0f}", *(f"{figures[name]:.1f}" for name in ("p50", "p95", "p99"))]
+    cells += [f"{figures['web']:.3f}", f"{figures['to_floor']:.2f}", f"{figures['worker']:.3f}"]
+    cells += [f"{figures['broker']:.3f}", f"{figures['rss']:.0f}"]
+    return f"| {label} | {' | '.join(cells)} |"

@@ -1,0 +1,49 @@
+"""One web process and two: each has a small share of a core, so that it is them, and nothing else, that limits."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import cpu
+from benchmarks.contenders import CONTENDERS
+from benchmarks.load import wrk
+from benchmarks.meter import Figures
+from benchmarks.rounds import check
+from benchmarks.shares import limited
+from benchmarks.stage import NotMeasured, Web, wait_for_consumer, warm
+from servers import RabbitMQ
+from stack import Process
+
+SHARE = 0.2  # of a core
+CONNECTIONS = 64
+
+
+def measure(broker: RabbitMQ, seconds: int) -> Figures:
+    """Requests a second of one process and of two, with `benchmarks.echo` in the worker's place.
+
+    :raises NotRight: an answer was wrong.
+    :raises NotMeasured: there are no two processes, or their CPU time cannot be limited here.
+    """
+    with Process([sys.executable, "-m", "benchmarks.echo", str(broker.port)], ready=""):
+        wait_for_consumer(broker, "celery")
+        one, two = (_measure(broker, count, seconds) for count in (1, 2))
+    return {"one": one, "two": two, "ratio": two / one}
+
+
+def _measure(broker: RabbitMQ, count: int, seconds: int) -> float:
+    with warm(CONTENDERS[0], broker, WEB_CONCURRENCY=str(count)) as web, limited(_serving(web, count), SHARE):
+        load = wrk(web.url, "relay", CONNECTIONS, seconds)
+        check(f"{count} web processes", load)
+        return load.rate
+
+
+def _serving(web: Web, count: int) -> list[int]:
+    """The pids of those that serve: the process itself, or its children if it has forked.
+
+    :raises NotMeasured: there are not as many.
+    """
+    pids = list(cpu.tree(web.pid))
+    serving = pids[1:] if len(pids) > count else pids
+    if len(serving) != count:
+        raise NotMeasured(f"WEB_CONCURRENCY={count} makes {len(serving)} web processes")
+    return serving

@@ -1,0 +1,55 @@
+"""A limited share of a core for each process, by control groups, where they may be made (as root on Linux)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from benchmarks.stage import NotMeasured
+
+ROOTS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup"))  # version 1 has a folder for CPU time, version 2 has not
+PERIOD = 20_000  # microseconds; a short one, so that requests do not wait for long
+
+
+@contextmanager
+def limited(pids: Iterable[int], share: float) -> Iterator[None]:
+    """Give each of these processes no more than this share of a core, for as long as the block runs.
+
+    :raises NotMeasured: it may not be.
+    """
+    groups: list[Path] = []
+    try:
+        for pid in pids:
+            groups.append(_group(f"ringback-{os.getpid()}-{pid}", int(PERIOD * share)))
+            (groups[-1] / "cgroup.procs").write_text(str(pid))
+        yield
+    except OSError as error:
+        raise NotMeasured(f"control groups cannot be made here: {error}") from error
+    finally:
+        for group in groups:
+            _remove(group)
+
+
+def _group(name: str, quota: int) -> Path:
+    group = next(root for root in ROOTS if root.is_dir()) / name
+    group.mkdir()
+    try:
+        if (group / "cpu.cfs_quota_us").exists():
+            (group / "cpu.cfs_period_us").write_text(str(PERIOD))
+            (group / "cpu.cfs_quota_us").write_text(str(quota))
+        else:
+            (group / "cpu.max").write_text(f"{quota} {PERIOD}")
+    except OSError:
+        group.rmdir()
+        raise
+    return group
+
+
+def _remove(group: Path) -> None:
+    """Hand its processes back, and remove it."""
+    for pid in (group / "cgroup.procs").read_text().split():
+        with suppress(ProcessLookupError):
+            (group.parent / "cgroup.procs").write_text(pid)
+    group.rmdir()

@@ -1,0 +1,93 @@
+"""What everything is measured on: a private RabbitMQ, a worker as in the Procfile, and one web process at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchmarks.contenders import Contender
+from benchmarks.link import channel
+from benchmarks.load import Load, LoadError, wrk
+from servers import RabbitMQ, free_port
+from stack import Process, procfile
+
+PATIENCE = 30  # seconds until a contender has to answer right
+
+
+class NotMeasured(Exception):
+    """Something cannot be measured here; the message says why, and what to do."""
+
+
+class NotRight(Exception):
+    """A contender did not answer as it should; the message says what it answered."""
+
+
+class Web(Process):
+    """A contender's web process, on a free port."""
+
+    def __init__(self, contender: Contender, broker: RabbitMQ, **variables: str) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        variables = {"BROKER_URL": broker.url, "PORT": str(port), **contender.variables, **variables}
+        super().__init__(contender.arguments(port), ready="", **variables)
+
+    def running(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process.poll() is None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The two that all contenders share."""
+
+    broker: RabbitMQ
+    worker: Process
+
+
+@contextmanager
+def worker(broker: RabbitMQ, **variables: str) -> Iterator[Process]:
+    """A worker with the Procfile's command, but for its log, and the ladder's task beside the project's."""
+    line = procfile()["worker"].replace("-A tasks", "-A benchmarks.job")
+    with Process(["sh", "-c", line], ready="", BROKER_URL=broker.url, **variables) as process:
+        wait_for_consumer(broker, "celery")
+        yield process
+
+
+def wait_for_consumer(broker: RabbitMQ, queue: str) -> None:
+    """Wait until somebody takes from a queue, which is made if need be, as Celery makes its own.
+
+    :raises NotRight: nobody does within `PATIENCE` seconds.
+    """
+    end = time.monotonic() + PATIENCE
+    with channel(broker.port) as link:
+        while not link.queue_declare(queue, durable=True, auto_delete=False).consumer_count:
+            if time.monotonic() > end:
+                raise NotRight(f"no worker takes from the queue {queue}")
+            time.sleep(0.05)
+
+
+@contextmanager
+def warm(contender: Contender, broker: RabbitMQ, **variables: str) -> Iterator[Web]:
+    """A contender that has answered right.
+
+    :raises NotRight: it does not within `PATIENCE` seconds.
+    """
+    with Web(contender, broker, **variables) as web:
+        end = time.monotonic() + PATIENCE
+        while not (load := _try(web.url, contender)):
+            if not web.running() or time.monotonic() > end:
+                raise NotRight(f"{contender.label}: no right answer\n{web.output[-3000:]}")
+            time.sleep(0.05)
+        if load.failures:
+            raise NotRight(f"{contender.label}: {load}")
+        yield web
+
+
+def _try(url: str, contender: Contender) -> Load | None:
+    try:
+        load = wrk(url, contender.work, contender.warm, 1)
+    except LoadError:  # it does not listen yet
+        return None
+    return load if load.right or load.failures else None

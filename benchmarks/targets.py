@@ -1,0 +1,78 @@
+"""What Ringback is to reach, as data, and whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.contenders import CONTENDERS, RELAY
+
+Results = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure that is to be at most, or at least, so much.
+
+    :param value: reads the figure from the results; raises `KeyError` where it was not measured.
+    """
+
+    name: str
+    value: Callable[[Results], float]
+    limit: float
+    at_most: bool = True
+
+    def judge(self, results: Results) -> dict[str, Any]:
+        """The figure, the limit and the verdict; no verdict without a figure."""
+        about = {"name": self.name, "limit": self.limit, "at_most": self.at_most}
+        try:
+            value = self.value(results)
+        except KeyError:
+            return {**about, "value": None, "passed": None}
+        return {**about, "value": value, "passed": value <= self.limit if self.at_most else value >= self.limit}
+
+
+def to_floor(name: str) -> Callable[[Results], float]:
+    """A contender's CPU time in the web process, by the floor."""
+    return lambda results: float(results["contenders"][name]["to_floor"])
+
+
+def to_rate(*names: str) -> Callable[[Results], float]:
+    """The callback's requests a second, by the most that one of these has."""
+
+    def ratio(results: Results) -> float:
+        rates = {name: figures["rate"] for name, figures in results["contenders"].items()}
+        return float(rates["callback"] / max(rates[name] for name in names if name in rates))
+
+    return ratio
+
+
+def to_bare(results: Results) -> float:
+    """The relay's median at a tenth of the load, by a bare client's."""
+    return float(results["light"]["p50"] / results["light"]["bare_p50"])
+
+
+RIVALS = [contender.name for contender in CONTENDERS if contender.group == RELAY and not contender.ours]
+
+TARGETS = [
+    Target("web CPU of `POST /`, by the floor", to_floor("callback"), 1.5),
+    Target("web CPU of `POST /v1/tasks/test`, by the floor", to_floor("by-name"), 2.0),
+    Target("requests/s, by the best other design", to_rate(*RIVALS), 1.0, at_most=False),
+    Target("requests/s, by Celery's `.then`", to_rate("then"), 2.2, at_most=False),
+    Target("requests/s, by Celery's `.then` without confirms", to_rate("then-unconfirmed"), 2.2, at_most=False),
+    Target("requests/s, 100 connections", lambda r: r["contenders"]["callback"]["rate"], 1900, at_most=False),
+    Target("1000 connections: failures", lambda r: r["soak"]["wrong"] + r["soak"]["errors"] + r["soak"]["timeouts"], 0),
+    Target("1000 connections: p99 / p50", lambda r: r["soak"]["p99"] / r["soak"]["p50"], 1.5),
+    Target("10 000 held: KiB each", lambda r: r["growth"]["10000"]["rss_kib"], 12),
+    Target("10 000 held: CPU, by that at 100", lambda r: r["growth"]["10000"]["cpu"] / r["growth"]["100"]["cpu"], 1.15),
+    Target("a tenth of the load: p50, ms", lambda r: r["light"]["p50"], 5),
+    Target("a tenth of the load: p50, by a bare AMQP client's", to_bare, 2),
+    Target("worker CPU, by Celery's defaults", lambda r: r["workers"]["ours"] / r["workers"]["default"], 0.65),
+    Target("two web processes, by one", lambda r: r["scaling"]["ratio"], 1.7, at_most=False),
+]
+
+
+def judge(results: Results) -> list[dict[str, Any]]:
+    """All of them."""
+    return [target.judge(results) for target in TARGETS]
