@@ -8,6 +8,7 @@ connection is rebuilt, with the same queue, for as long as it takes.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from celery.backends import rpc
 from celery.backends.asynchronous import BaseResultConsumer, geventDrainer
 from gevent.event import Event
 from kombu import Consumer, Queue
+from kombu.utils.json import object_hook
 
 from ringback.broker import Link, queue_arguments
 from ringback.outage import Outage
@@ -31,6 +33,10 @@ JSON = frozenset({"application/json"})
 #: its connection in between is delivered again, and dropped as nobody waits for it any more.
 ACK_BURST = 64
 ACK_PAUSE = 0.1
+
+
+#: As kombu's, which makes a decoder for each reply.
+_from_json = json.JSONDecoder(object_hook=object_hook).decode
 
 
 class ReplyDrainer(geventDrainer):  # type: ignore[misc]
@@ -179,7 +185,8 @@ class QueueConsumer(ReplyConsumer):
         self._last_tag = message.delivery_tag
         task_id = message.properties.get("correlation_id")
         try:
-            meta = message.decode()
+            plain = message.content_type in JSON and isinstance(message.body, str)
+            meta = _from_json(message.body) if plain else message.decode()
         except Exception as error:
             self.refuse(task_id, error)
         else:
