@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 #: Objects made since the last collection, and collections of the younger generation, that bring on the next. Python's
 #: 700 and 10 look at a few thousand held requests all the time.
-GC_THRESHOLDS = 20_000, 20, 10
+GC_THRESHOLDS = 10_000, 5, 10
 
 #: Seconds between two looks at whether the last held request is answered: Tornado tells nobody when a handler ends.
 DRAIN_INTERVAL = 0.05

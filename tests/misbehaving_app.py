@@ -161,6 +161,7 @@ class Inside(ringback.RequestHandler):
     """What the process keeps."""
 
     def get(self) -> None:
+        gc.unfreeze()  # or what was there at the start is not seen
         gc.collect()
         switchboard = tasks.app.AsyncResult.switchboard
         backend = tasks.app.backend

@@ -120,7 +120,10 @@ class ApiHandler(RequestHandler):
         if self._gone:
             raise ClientGone("the client has gone", self._run.id)
         self._waiter = self._run.wait(until, seconds)
-        return await self._waiter
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None  # its exception knows us, by its traceback
 
     def trace(self) -> dict[str, str]:
         """The trace headers of this request, as a task's message carries them."""
