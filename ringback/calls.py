@@ -123,37 +123,44 @@ class Call(AsyncResult):  # type: ignore[misc]
         :param weak: there for Celery's sake; the ledger keeps the call for as long as it is waited for.
         :raises NoResult: the task ignores its result.
         """
-        self.switchboard.hold(self).add_done_callback(lambda future: self._ring(future, callback, on_error))
+        self.switchboard.hold(self).add_done_callback(_Then(self, callback, on_error))
         return self
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.switchboard.hold(self).__await__()
 
-    def _ring(
-        self,
-        future: asyncio.Future[Any],
-        callback: Callable[[Call], object],
-        on_error: Callable[[BaseException], object] | None,
+
+class _Then:
+    """What is to be done when a call rings back. A third of the size of a closure, and there is one for each call."""
+
+    __slots__ = "_call", "_callback", "_on_error"
+
+    def __init__(
+        self, call: Call, callback: Callable[[Call], object], on_error: Callable[[BaseException], object] | None
     ) -> None:
+        self._call, self._callback, self._on_error = call, callback, on_error
+
+    def __call__(self, future: asyncio.Future[Any]) -> None:
         error = future.exception() if not future.cancelled() else None
         try:
             if error is None:
-                callback(self)
-            elif on_error is not None:
-                on_error(error)
+                self._callback(self._call)
+            elif self._on_error is not None:
+                self._on_error(error)
             else:
                 raise error
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as failure:  # GreenletExit is no Exception
-            self._answer(failure)
+            _answer(failure)
 
-    def _answer(self, failure: BaseException) -> None:
-        holder = current_holder.get()
-        if holder is not None:
-            holder.fail(failure)
-        else:
-            logger.error("nobody holds a request that this could answer", exc_info=failure)
+
+def _answer(failure: BaseException) -> None:
+    holder = current_holder.get()
+    if holder is not None:
+        holder.fail(failure)
+    else:
+        logger.error("nobody holds a request that this could answer", exc_info=failure)
 
 
 def call(task: Task | Signature, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
