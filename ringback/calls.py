@@ -56,6 +56,8 @@ class Call(AsyncResult):  # type: ignore[misc]
 
     switchboard: Switchboard
     known: WeakValueDictionary[str, Call]  #: by id
+    id: str  # mypy sees no types of Celery's
+    backend: Any
     future: asyncio.Future[Any] | None = None  #: there as soon as somebody waits
     on_update: Callable[[dict[str, Any]], object] | None = None  #: the loop calls it with the replies before the last
     _on_ready: promise | None = None
