@@ -76,9 +76,10 @@ class Call(AsyncResult):  # type: ignore[misc]
         self.backend = backend or self.app.backend
         self._cache: dict[str, Any] | None = None
         self._ignored = False
-        self.known[id] = self
         # Weakly, so that the reply finds a call that is waited for later, and does not keep one that nobody wants.
-        self.backend.add_pending_result(self, weak=True, start_drainer=False)
+        # Celery's own table of them would be a second one of the same.
+        self.known[id] = self
+        self.backend.result_consumer.consume_from(id)
 
     def __del__(self) -> None:
         if not self.has_ended:  # else nothing of it is pending
