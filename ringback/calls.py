@@ -56,6 +56,8 @@ class Call(AsyncResult):  # type: ignore[misc]
 
     switchboard: Switchboard
     known: WeakValueDictionary[str, Call]  #: by id
+    id: str  # mypy sees no types of Celery's
+    backend: Any
     future: asyncio.Future[Any] | None = None  #: there as soon as somebody waits
     on_update: Callable[[dict[str, Any]], object] | None = None  #: the loop calls it with the replies before the last
     _on_ready: promise | None = None
@@ -74,9 +76,10 @@ class Call(AsyncResult):  # type: ignore[misc]
         self.backend = backend or self.app.backend
         self._cache: dict[str, Any] | None = None
         self._ignored = False
-        self.known[id] = self
         # Weakly, so that the reply finds a call that is waited for later, and does not keep one that nobody wants.
-        self.backend.add_pending_result(self, weak=True, start_drainer=False)
+        # Celery's own table of them would be a second one of the same.
+        self.known[id] = self
+        self.backend.result_consumer.consume_from(id)
 
     def __del__(self) -> None:
         if not self.has_ended:  # else nothing of it is pending
@@ -123,37 +126,44 @@ class Call(AsyncResult):  # type: ignore[misc]
         :param weak: there for Celery's sake; the ledger keeps the call for as long as it is waited for.
         :raises NoResult: the task ignores its result.
         """
-        self.switchboard.hold(self).add_done_callback(lambda future: self._ring(future, callback, on_error))
+        self.switchboard.hold(self).add_done_callback(_Then(self, callback, on_error))
         return self
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.switchboard.hold(self).__await__()
 
-    def _ring(
-        self,
-        future: asyncio.Future[Any],
-        callback: Callable[[Call], object],
-        on_error: Callable[[BaseException], object] | None,
+
+class _Then:
+    """What is to be done when a call rings back. A third of the size of a closure, and there is one for each call."""
+
+    __slots__ = "_call", "_callback", "_on_error"
+
+    def __init__(
+        self, call: Call, callback: Callable[[Call], object], on_error: Callable[[BaseException], object] | None
     ) -> None:
+        self._call, self._callback, self._on_error = call, callback, on_error
+
+    def __call__(self, future: asyncio.Future[Any]) -> None:
         error = future.exception() if not future.cancelled() else None
         try:
             if error is None:
-                callback(self)
-            elif on_error is not None:
-                on_error(error)
+                self._callback(self._call)
+            elif self._on_error is not None:
+                self._on_error(error)
             else:
                 raise error
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as failure:  # GreenletExit is no Exception
-            self._answer(failure)
+            _answer(failure)
 
-    def _answer(self, failure: BaseException) -> None:
-        holder = current_holder.get()
-        if holder is not None:
-            holder.fail(failure)
-        else:
-            logger.error("nobody holds a request that this could answer", exc_info=failure)
+
+def _answer(failure: BaseException) -> None:
+    holder = current_holder.get()
+    if holder is not None:
+        holder.fail(failure)
+    else:
+        logger.error("nobody holds a request that this could answer", exc_info=failure)
 
 
 def call(task: Task | Signature, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:

@@ -82,6 +82,7 @@ class _Counted(httputil.HTTPMessageDelegate):
     def finish(self) -> None:
         self._end()
         self._request.finish()
+        self._request = _DONE  # while the handler holds it, nobody needs what led to the handler
 
     def on_connection_close(self) -> None:
         self._end()
@@ -136,6 +137,10 @@ class _Refused(httputil.HTTPMessageDelegate):
 
     def finish(self) -> None:
         self._connection.close()
+
+
+#: In the place of a request that the application has in full.
+_DONE = httputil.HTTPMessageDelegate()
 
 
 async def _give_a_turn(done: Awaitable[None] | None) -> None:

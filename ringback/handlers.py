@@ -28,12 +28,14 @@ logger = logging.getLogger(__name__)
 class HeldRequest:
     """A request that is held open; the ``Holder`` of the calls that are made to answer it."""
 
+    __slots__ = "__weakref__", "_calls", "handler"
+
     #: All that are not answered yet, and some that are: see ``held``.
     _all: ClassVar[WeakSet[HeldRequest]] = WeakSet()
 
     def __init__(self, handler: tornado.web.RequestHandler) -> None:
         self.handler = handler
-        self._calls: list[Call] = []
+        self._calls: tuple[Call, ...] = ()
         handler.request.connection.set_close_callback(self._on_client_gone)  # type: ignore[union-attr]
         self._all.add(self)
 
@@ -70,7 +72,7 @@ class HeldRequest:
 
     def made(self, call: Call) -> None:
         """Remember a call, to drop it when the client goes."""
-        self._calls = [*(other for other in self._calls if other.id in other.switchboard.ledger), call]
+        self._calls = (*(other for other in self._calls if other.id in other.switchboard.ledger), call)
 
     def fail(self, error: BaseException) -> None:
         """Answer with an error, unless the answer is under way already."""

@@ -1,4 +1,8 @@
-"""A port to listen on, opened before there is a hub of gevent's. On no greenlet but the first."""
+"""A port to listen on, opened before there is a hub of gevent's. On no greenlet but the first.
+
+The connections are not gevent's either: on the loop nobody waits inside a socket, and gevent's would bring two watchers
+each, for whoever does.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,16 @@ from ringback.errors import BadSetting
 BACKLOG = 1024
 
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")  # gevent's waits on a hub
-_socket = monkey.get_original("socket", "socket")  # each of gevent's has one
+_socket: type[socket.socket] = monkey.get_original("socket", "socket")  # each of gevent's has one
+
+
+class Listener(_socket):  # type: ignore[misc, valid-type]
+    """A listening socket whose connections are the standard library's, whatever is patched."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection, and its address."""
+        fileno, address = self._accept()
+        return _socket(self.family, self.type, self.proto, fileno), address
 
 
 def cannot_listen(port: int, address: str, error: OSError) -> BadSetting:
@@ -24,14 +37,14 @@ def cannot_listen(port: int, address: str, error: OSError) -> BadSetting:
     )
 
 
-def listen(port: int, address: str) -> list[socket.socket]:
+def listen(port: int, address: str) -> list[Listener]:
     """Listening sockets as Tornado's ``bind_sockets`` makes them, but none of gevent's.
 
     :param port: TCP port; 0 for a free one.
     :param address: host name or IP address; empty for all.
     :raises BadSetting: it cannot listen there.
     """
-    sockets: list[socket.socket] = []
+    sockets: list[Listener] = []
     try:
         found = _getaddrinfo(address or None, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
         for family, _, _, _, place in sorted(set(found)):
@@ -47,9 +60,10 @@ def listen(port: int, address: str) -> list[socket.socket]:
     return sockets
 
 
-def _listen(family: int, place: tuple[Any, ...]) -> socket.socket:
-    sock: socket.socket = _socket(family, socket.SOCK_STREAM)
+def _listen(family: int, place: tuple[Any, ...]) -> Listener:
+    sock = Listener(family, socket.SOCK_STREAM)
     try:
+        sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:  # IPv4 has a socket of its own
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

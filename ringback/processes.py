@@ -20,6 +20,8 @@ from typing import Any
 
 from gevent import monkey
 
+from ringback.listening import Listener
+
 logger = logging.getLogger(__name__)
 
 _fork = monkey.get_original("os", "fork")  # gevent's would watch the child on a hub
@@ -51,7 +53,7 @@ def fork(count: int, sockets: Sequence[socket.socket]) -> Place:
     return Parent(count, sockets).watch()
 
 
-class FairSocket(socket.socket):
+class FairSocket(Listener):
     """A listening socket that gives one connection an event.
 
     Tornado takes up to 128, so that of a few that come at once one process had all and the others none.
@@ -64,7 +66,7 @@ class FairSocket(socket.socket):
         if self._given:
             self._given = False
             raise BlockingIOError
-        accepted = super().accept()
+        accepted: tuple[socket.socket, Any] = super().accept()
         self._given = True
         return accepted
 
@@ -81,7 +83,7 @@ class Place:
         self._sockets, self.first, self._lifeline, self._parent = sockets, first, lifeline, parent
 
     def sockets(self) -> list[FairSocket]:
-        """The listening sockets, with a hub. To be called once."""
+        """The listening sockets. To be called once."""
         sockets = [FairSocket(fileno=plain.detach()) for plain in self._sockets]
         for sock in sockets:
             sock.setblocking(False)

@@ -88,16 +88,30 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
         :param task_id: the call that its envelope names.
         """
         try:
-            if not any(meta["task_id"] in table for table in self._pending_results):
+            result = self._find(meta["task_id"])
+            if result is None:
                 return
             if meta["status"] not in states.READY_STATES:
                 self.backend.on_update(meta["task_id"], meta)
             elif self.on_message or self.buckets:  # somebody waits on a greenlet, with Celery's ``get``
                 self.on_state_change(meta, None)
             else:  # without the switch of greenlets that Celery makes for each
-                self._get_pending_result(meta["task_id"])._maybe_set_cache(meta)
+                result._maybe_set_cache(meta)
         except Exception as error:
             self.refuse(task_id, error)
+
+    def _find(self, task_id: str) -> Any:
+        try:
+            return self._get_pending_result(task_id)
+        except KeyError:
+            return None
+
+    def _get_pending_result(self, task_id: str) -> Any:
+        """As Celery's, with our calls, which are not in its tables."""
+        call = self.app.AsyncResult.known.get(task_id)
+        if call is not None and not call.has_ended:
+            return call
+        return super()._get_pending_result(task_id)
 
     def when_listening(self, task_id: str, callback: Callable[[], object]) -> bool:
         """Whether no reply of this task can be missed, as always with a queue; if not, call back once it is so."""

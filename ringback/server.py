@@ -10,11 +10,11 @@ import socket
 
 import tornado.web
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
+from ringback.errors import BadSetting
 from ringback.front_door import FrontDoor
 from ringback.handlers import HeldRequest
-from ringback.listening import BACKLOG, cannot_listen
+from ringback.listening import listen
 from ringback.processes import Place
 from ringback.switchboard import Switchboard
 
@@ -62,10 +62,10 @@ async def _serve(
     settings = switchboard.settings
     server = HTTPServer(FrontDoor(application, settings), idle_connection_timeout=settings.idle_timeout)
     try:
-        sockets = place.sockets() if place else bind_sockets(port, address, backlog=BACKLOG)
-    except OSError as error:
+        sockets = place.sockets() if place else listen(port, address)
+    except BadSetting:
         switchboard.stop()
-        raise cannot_listen(port, address, error) from error
+        raise
     server.add_sockets(sockets)
     if not place or place.first:
         _announce(sockets[0], example)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextvars import Context
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -236,7 +237,8 @@ class Switchboard:
             if self._timer.when() <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._on_deadline)
+        # In a context of its own: that of the request whose call is the first would keep the request as long.
+        self._timer = self._loop.call_at(due, self._on_deadline, context=Context())
 
     def _on_deadline(self) -> None:
         self._timer = None
