@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import amqp
 
 from benchmarks.link import channel, reply_queue
 from benchmarks.messages import check, task_message
+from stack import Process
 
 WINDOW = 100  # calls without a reply at any time, as many as wrk has connections
 SILENCE = 30  # seconds without a reply, after which something is broken
@@ -35,6 +39,16 @@ def calls(port: int, queue: str, count: int) -> None:
                 link.connection.drain_events(timeout=SILENCE)
         while replies < count:
             link.connection.drain_events(timeout=SILENCE)
+
+
+@contextmanager
+def running(port: int) -> Iterator[None]:
+    """Keep the worker busy for as long as the block runs, by a process of its own.
+
+    :param port: of the broker.
+    """
+    with Process([sys.executable, "-m", "benchmarks.feed", str(port)], ready="calling"):
+        yield
 
 
 def paced(port: int, queue: str, rate: float, seconds: float) -> list[float]:
@@ -70,3 +84,9 @@ def _drain_until(link: amqp.Channel, moment: float) -> None:
             link.connection.drain_events(timeout=left)
         except TimeoutError:  # nothing came until then
             return
+
+
+if __name__ == "__main__":
+    print("calling", flush=True)
+    while True:
+        calls(int(sys.argv[1]), "celery", 1000)

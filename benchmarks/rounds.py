@@ -6,7 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 
-from benchmarks import cpu, floor
+from benchmarks import cpu, feed, floor
 from benchmarks.contenders import HELLO, Contender
 from benchmarks.load import Load, wrk
 from benchmarks.meter import Figures, Meter
@@ -40,12 +40,13 @@ class Rounds:
                 print(_line(contender.label, figures), flush=True)
 
     def _floor(self, stage: Stage, plan: Plan) -> Figures:
+        """With worker and broker as busy as they are beside a contender: what shares a core's caches costs more."""
+        with feed.running(stage.broker.port):
+            return {"http": measure(HELLO, stage, plan.seconds)["web"], **self._bare(stage, plan)}
+
+    def _bare(self, stage: Stage, plan: Plan) -> Figures:
         port, count = stage.broker.port, plan.floor_messages
-        return {
-            "http": measure(HELLO, stage, plan.seconds)["web"],
-            "publish": floor.publish(port, count),
-            "consume": floor.consume(port, count),
-        }
+        return {"publish": floor.publish(port, count), "consume": floor.consume(port, count)}
 
     def floor(self) -> Figures:
         """The medians of the floor, and their sum as ``total``."""

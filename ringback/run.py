@@ -229,7 +229,7 @@ class Run:
         self.state = state
         self.timestamps[state.lower()] = now()
         if state not in FINAL:
-            self.emit("state", json.dumps({"state": state, "at": self.timestamps[state.lower()]}))
+            self.emit("state", f'{{"state": "{state}", "at": "{self.timestamps[state.lower()]}"}}')
 
     def _end(self, state: str) -> None:
         self._enter(state)

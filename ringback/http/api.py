@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+from tornado.httputil import HTTPHeaders
 
 from ringback.arguments import problems, shorten
 from ringback.errors import BadRequest, ClientGone, Forbidden, UnsupportedMediaType
@@ -42,6 +44,7 @@ class ApiHandler(RequestHandler):
     def initialize(self, gateway: Gateway) -> None:
         """Tornado calls this."""
         self.gateway = gateway
+        self._given = frozenset(self.request.headers)
         self._run: Run | None = None
         self._gone = False
         self._waiter: asyncio.Future[bool] | None = None
@@ -57,7 +60,7 @@ class ApiHandler(RequestHandler):
         self._set_common_headers()
         self._check_origin()
         if self.request.method != "OPTIONS" and not self.open_to_all:
-            self.caller = self.gateway.access.caller(self.request.headers.get("Authorization"))
+            self.caller = self.gateway.access.caller(self.header("Authorization"))
 
     def options(self, *_: str) -> None:
         """A browser's question before a cross-origin request (Fetch, "CORS protocol")."""
@@ -125,9 +128,13 @@ class ApiHandler(RequestHandler):
         finally:
             self._waiter = None  # its exception knows us, by its traceback
 
+    def header(self, name: str) -> str | None:
+        """What the client says in this header; most are not there, which Tornado finds out with an exception."""
+        return self.request.headers[name] if _as_tornado_has_it(name) in self._given else None
+
     def trace(self) -> dict[str, str]:
         """The trace headers of this request, as a task's message carries them."""
-        found = ((self.request.headers.get(header), *rest) for header, rest in TRACE.items())
+        found = ((self.header(header), *rest) for header, rest in TRACE.items())
         return {name: value for value, name, pattern in found if value and pattern.fullmatch(value)}
 
     def body(self, shape: type[Body]) -> Body:
@@ -160,10 +167,10 @@ class ApiHandler(RequestHandler):
 
     def _set_common_headers(self) -> None:
         for header, (_, pattern) in TRACE.items():
-            value = self.request.headers.get(header)
+            value = self.header(header)
             if value and pattern.fullmatch(value):
                 self.set_header(header, value)
-        origin = self.request.headers.get("Origin", "")
+        origin = self.header("Origin")
         if origin in self.gateway.settings.cors:
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Access-Control-Allow-Methods", ", ".join(self._methods()))
@@ -176,7 +183,7 @@ class ApiHandler(RequestHandler):
             self.set_header("Vary", "Origin")
 
     def _check_origin(self) -> None:
-        origin = self.request.headers.get("Origin")
+        origin = self.header("Origin")
         if origin is None or origin in self.gateway.settings.cors or urlsplit(origin).netloc == self.request.host:
             return
         raise Forbidden(f"pages of {origin} may not call: RINGBACK_CORS names those that may")
@@ -184,6 +191,8 @@ class ApiHandler(RequestHandler):
     def _methods(self) -> list[str]:
         return [name for name in self.SUPPORTED_METHODS if getattr(type(self), name.lower()) is not _UNIMPLEMENTED]
 
+
+_as_tornado_has_it = functools.lru_cache(lambda name: next(iter(HTTPHeaders({name: ""}))))
 
 _UNIMPLEMENTED = RequestHandler.get  # what Tornado has for a method that a handler does not
 

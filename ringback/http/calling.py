@@ -57,9 +57,9 @@ class CallBody(BaseModel):
     """The body of a call."""
 
     model_config = ConfigDict(extra="forbid")
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    options: Options = Options()
+    args: list[Any] = Field(default_factory=list)  # a plain default would be deep-copied each time
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=Options)
 
 
 class HttpAnswer(BaseModel):
@@ -99,7 +99,7 @@ class Calls(ApiHandler):
 
         :raises BadRequest: it is no number.
         """
-        text = self.request.headers.get("Cancel-After")
+        text = self.header("Cancel-After")
         if text is None:
             return None
         seconds = read_seconds("Cancel-After", text)
@@ -112,7 +112,7 @@ class Calls(ApiHandler):
 
         :raises BadRequest: it is empty, or too long.
         """
-        key = self.request.headers.get("Idempotency-Key")
+        key = self.header("Idempotency-Key")
         if key is None:
             return None
         key = key.strip().strip('"')  # a string of RFC 9651, or bare as most clients send it
