@@ -24,7 +24,7 @@ class Settings:
     deadline: float = 25.0
     #: How long a message may wait for the broker's confirm. Under the 5 s of the impatient webhook senders.
     publish_timeout: float = 3.0
-    #: Calls that may be waited for. 16 KiB each if a request is held, so 320 MB of a 512-MB dyno.
+    #: Calls that may be waited for. 12 KiB each if a request is held, so 240 MB of a 512-MB dyno.
     held_limit: int = 20_000
     #: Messages that may wait for the broker: 3 s of more traffic than one process can take.
     outbox_limit: int = 5000

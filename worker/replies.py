@@ -102,7 +102,7 @@ class ReplyLink:
     def check(self, connection):
         with self.writing:
             connection.heartbeat_check()
-        oldest = next(iter(self.unconfirmed.values()), None)
+            oldest = next(iter(self.unconfirmed.values()), None)
         if oldest and oldest.written < time.monotonic() - 10:
             raise OperationalError("no confirm for 10 s")
 
