@@ -14,6 +14,9 @@ LEFT_OUT = {
 }
 
 
+LOOK = 0.3  # seconds
+
+
 class PromptConsumer(Consumer):
     """Tries to reach a lost broker every second, and no longer than 4 s. No setting does that under gevent."""
 
@@ -28,6 +31,11 @@ class PromptConsumer(Consumer):
         self.app.conf.broker_connection_timeout = 4
 
     def ensure_connected(self, conn):
-        """As Celery's, whose pauses grow by 2 s, up to 30 s."""
+        """As Celery's, whose pauses grow by 2 s, up to 30 s, and which looks every 2 s whether it is to end.
+
+        Each heartbeat of the broker puts that off: an idle worker took nearly 5 s to end, of the 5 that honcho gives.
+        """
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=1)
+        drain = conn.drain_events
+        conn.drain_events = lambda timeout: drain(timeout=min(timeout, LOOK))
         return super().ensure_connected(conn)
