@@ -57,9 +57,10 @@ class CallBody(BaseModel):
     """The body of a call."""
 
     model_config = ConfigDict(extra="forbid")
-    args: list[Any] = Field(default_factory=list)  # a plain default would be deep-copied each time
-    kwargs: dict[str, Any] = Field(default_factory=dict)
-    options: Options = Field(default_factory=Options)
+    # Pydantic would deep-copy a plain default for each body, and does not describe one that is made.
+    args: list[Any] = Field(default_factory=list, json_schema_extra={"default": []})
+    kwargs: dict[str, Any] = Field(default_factory=dict, json_schema_extra={"default": {}})
+    options: Options = Field(default_factory=Options, json_schema_extra={"default": {}})
 
 
 class HttpAnswer(BaseModel):
