@@ -76,7 +76,7 @@ class Form:
             routing_key=sample.routing_key,
             priority=sample.priority,
             declare=sample.declare,
-            encode=self._encode,
+            encode=None if headers.keys() & self._headers.keys() else self._encode,  # its table has those already
         )
 
     def _encode(self, message: Message) -> amqp.Message:

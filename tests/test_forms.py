@@ -125,6 +125,14 @@ def test_the_wire_has_what_py_amqp_would_write(
     assert understood(message.encode(message)._serialize_properties()) == understood(on_the_wire(message))
 
 
+def test_a_callers_header_goes_before_the_forms(app: Sender) -> None:
+    app.message()
+    message = app.message(headers={"origin": "elsewhere"})
+
+    assert message.headers["origin"] == "elsewhere"
+    assert not is_from_a_form(message)  # whose table has another
+
+
 @pytest.mark.parametrize(
     "options",
     [
