@@ -66,12 +66,12 @@ async def _serve(
     except BadSetting:
         switchboard.stop()
         raise
+    _spare_the_collector()
     server.add_sockets(sockets)
     if not place or place.first:
         _announce(sockets[0], example)
     if place:
         place.serving(ended.set)
-    _spare_the_collector()
     await ended.wait()
     await _drain(application, server, switchboard)
 
