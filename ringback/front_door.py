@@ -4,7 +4,8 @@ Tornado's own ``max_body_size`` answers a bare 400 and closes on what the client
 connection, which may destroy the answer. Here it is closed in stages (RFC 9112, 9.6): the answer is written, our side
 is closed, and what still comes is read into nothing until the client closes too, or the time for its body is over.
 
-The time is kept here, too: ``body_timeout`` of Tornado makes a task of each body, which costs a quarter of a POST.
+The time is kept here, too, for a request's headers and for its body. Tornado's ``body_timeout`` makes a task of each
+body, which costs a quarter of a POST, and its ``idle_connection_timeout`` a timer and a future for each request.
 All of it runs on the loop's greenlet.
 """
 
@@ -23,12 +24,14 @@ from typing import cast
 
 from tornado import httputil
 from tornado.concurrent import future_add_done_callback
-from tornado.http1connection import HTTP1Connection, parse_int
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection, parse_int
+from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.log import access_log
 
 from ringback.errors import BodyTooLarge
 from ringback.settings import Settings
+from ringback.time_limit import TimeLimit
 
 logger = logging.getLogger(__name__)
 
@@ -39,32 +42,45 @@ StartLine = httputil.RequestStartLine | httputil.ResponseStartLine
 PIECES = 64
 
 
-class FrontDoor(httputil.HTTPServerConnectionDelegate):
-    """An application, as ``HTTPServer`` takes it, whose requests have bodies within the settings."""
+class FrontDoor(HTTPServer):
+    """Tornado's server, whose requests have bodies within the settings, and come within them."""
 
-    def __init__(self, application: httputil.HTTPServerConnectionDelegate, settings: Settings) -> None:
-        self._application, self._settings = application, settings
+    def initialize(  # type: ignore[override]
+        self, application: httputil.HTTPServerConnectionDelegate, settings: Settings
+    ) -> None:
+        """Tornado calls this instead of ``__init__``."""
+        super().initialize(application)
+        self.conn_params.header_timeout = None
+        self.body_limit = settings.body_limit
+        self.headers = TimeLimit(settings.idle_timeout, IOStream.close)
+        self.bodies = TimeLimit(settings.body_timeout, _Counted.too_slow)
 
     def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
-        """Tornado calls this before each request of a connection."""
+        """Tornado calls this when a connection is made, and when it has answered."""
         connection = cast(HTTP1Connection, request_conn)
         connection.set_max_body_size(math.inf)  # type: ignore[arg-type]  # its 400 would come first
-        return _Counted(self._application.start_request(server_conn, connection), connection, self._settings)
+        self.headers.begin(connection.stream)
+        return _Counted(super().start_request(server_conn, connection), connection, self)
+
+    def on_close(self, server_conn: object) -> None:
+        """Tornado calls this when a connection has ended."""
+        super().on_close(server_conn)
+        self.headers.end(cast(HTTP1ServerConnection, server_conn).stream)
 
 
 class _Counted(httputil.HTTPMessageDelegate):
     """A request whose body is counted on its way to the application."""
 
-    def __init__(self, request: httputil.HTTPMessageDelegate, connection: HTTP1Connection, settings: Settings) -> None:
-        self._request, self._connection, self._settings = request, connection, settings
-        self._left: float = settings.body_limit
+    def __init__(self, request: httputil.HTTPMessageDelegate, connection: HTTP1Connection, door: FrontDoor) -> None:
+        self._request, self._connection, self._door = request, connection, door
+        self._left: float = door.body_limit
         self._pieces = 0
-        self._timer: asyncio.TimerHandle | None = None
 
     def headers_received(self, start_line: StartLine, headers: httputil.HTTPHeaders) -> Awaitable[None] | None:
         self._start_line = cast(httputil.RequestStartLine, start_line)
+        self._door.headers.end(self._connection.stream)
         if "Content-Length" in headers or "Transfer-Encoding" in headers:
-            self._timer = asyncio.get_running_loop().call_later(self._settings.body_timeout, self._too_slow)
+            self._door.bodies.begin(self)
         if _announced(headers) > self._left:
             headers.pop("Expect", None)  # Tornado would ask for the body
             self._refuse()
@@ -80,12 +96,12 @@ class _Counted(httputil.HTTPMessageDelegate):
         return done if self._pieces % PIECES else _give_a_turn(done)
 
     def finish(self) -> None:
-        self._end()
+        self._door.bodies.end(self)
         self._request.finish()
         self._request = _DONE  # while the handler holds it, nobody needs what led to the handler
 
     def on_connection_close(self) -> None:
-        self._end()
+        self._door.bodies.end(self)
         self._tell_gone()
 
     def _tell_gone(self) -> None:
@@ -96,11 +112,8 @@ class _Counted(httputil.HTTPMessageDelegate):
             callback()
         self._request.on_connection_close()
 
-    def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _too_slow(self) -> None:
+    def too_slow(self) -> None:
+        """Its body has not come in time."""
         stream = cast(IOStream | None, self._connection.stream)
         if stream is None:  # a WebSocket has it now
             return
@@ -112,7 +125,7 @@ class _Counted(httputil.HTTPMessageDelegate):
         refused = _Refused(self._connection)
         self._left, self._request = math.inf, refused
         if self._connection._response_start_line is None:
-            refused.answer(self._start_line, self._settings.body_limit)
+            refused.answer(self._start_line, self._door.body_limit)
         else:  # a streaming handler's own answer is under way
             self._connection.close()
 

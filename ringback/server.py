@@ -7,14 +7,15 @@ import gc
 import logging
 import signal
 import socket
+import sys
 
 import tornado.web
-from tornado.httpserver import HTTPServer
 
 from ringback.errors import BadSetting
 from ringback.front_door import FrontDoor
 from ringback.handlers import HeldRequest
 from ringback.listening import listen
+from ringback.loop import Loop
 from ringback.processes import Place
 from ringback.switchboard import Switchboard
 
@@ -44,7 +45,12 @@ def serve(
     :param place: of this process, if it is one of several; its sockets go before port and address.
     :raises BadSetting: it cannot listen there.
     """
-    asyncio.run(_serve(application, switchboard, port, address, example, place))
+    life = _serve(application, switchboard, port, address, example, place)
+    if sys.version_info < (3, 11):  # which takes no loop of ours, and is a little slower
+        asyncio.run(life)
+        return
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(life)
 
 
 async def _serve(
@@ -59,8 +65,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     switchboard.start()
-    settings = switchboard.settings
-    server = HTTPServer(FrontDoor(application, settings), idle_connection_timeout=settings.idle_timeout)
+    server = FrontDoor(application, switchboard.settings)
     try:
         sockets = place.sockets() if place else listen(port, address)
     except BadSetting:
@@ -92,7 +97,7 @@ def _announce(sock: socket.socket, example: str) -> None:
     print(f"Ringback listens on {url}\nTry: curl {url.replace('0.0.0.0', '127.0.0.1')}{example}", flush=True)
 
 
-async def _drain(application: tornado.web.Application, server: HTTPServer, switchboard: Switchboard) -> None:
+async def _drain(application: tornado.web.Application, server: FrontDoor, switchboard: Switchboard) -> None:
     application.settings["draining"] = True
     server.stop()
     HeldRequest.drain()

@@ -1,0 +1,98 @@
+"""The loop and gevent's hub, in turn: neither keeps the other from what it has to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from stack import ROOT, environment
+
+PREAMBLE = """
+from gevent import monkey
+monkey.patch_all()
+import asyncio, gevent, os, socket
+from ringback.loop import TURNS, Loop
+
+gevent.spawn_later(10, print, "too late")
+
+async def wait(future):
+    return await asyncio.wait_for(future, 20)
+
+async def conversation():
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+"""
+
+
+def run(conversation: str) -> str:
+    """What this coroutine's body prints, on our loop in a patched process of its own."""
+    lines = "\n".join(f"    {line}" for line in conversation.strip().splitlines())
+    script = f"{PREAMBLE}{lines}\n\nLoop().run_until_complete(conversation())\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("spawn", ["gevent.spawn_later(0.05, {})", "gevent.get_hub().threadpool.spawn({})"])
+def test_greenlets_and_threads_wake_it(spawn: str) -> None:
+    work = spawn.format("loop.call_soon_threadsafe, future.set_result, 'awake'")
+
+    assert run(f"{work}\nprint(await wait(future))") == "awake\n"
+
+
+def test_a_wake_up_while_it_runs_is_not_lost() -> None:
+    assert run("loop.call_soon_threadsafe(future.set_result, 'awake')\nprint(await wait(future))") == "awake\n"
+
+
+def test_signals_wake_it() -> None:
+    assert (
+        run(
+            """
+import signal
+loop.add_signal_handler(signal.SIGUSR1, future.set_result, "awake")
+gevent.get_hub().threadpool.spawn(os.kill, os.getpid(), signal.SIGUSR1)
+print(await wait(future))
+"""
+        )
+        == "awake\n"
+    )
+
+
+def test_the_hub_has_its_turn_though_there_is_always_something_to_call() -> None:
+    assert (
+        run(
+            """
+greenlet = gevent.spawn(lambda: None)
+for turn in range(2 * TURNS + 2):
+    await asyncio.sleep(0)
+print(greenlet.ready())
+"""
+        )
+        == "True\n"
+    )
+
+
+def test_what_arrives_is_read_though_there_is_always_something_to_call() -> None:
+    assert (
+        run(
+            """
+ours, theirs = socket.socketpair()
+loop.add_reader(ours.fileno(), future.set_result, "read")
+theirs.send(b"x")
+for turn in range(4 * TURNS):
+    await asyncio.sleep(0)
+print(future.done())
+"""
+        )
+        == "True\n"
+    )
