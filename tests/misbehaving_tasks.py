@@ -23,6 +23,12 @@ def hesitate(task: Task, args: list[object], **_: object) -> None:
             time.sleep(0.01)
 
 
+@app.task(acks_late=True)
+def late(number: int) -> int:
+    """Acknowledged when it has ended."""
+    return number
+
+
 @app.task
 def big(size: int) -> str:
     return "x" * size

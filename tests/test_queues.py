@@ -125,6 +125,19 @@ def test_every_other_pool_answers(broker: RabbitMQ, pool: str) -> None:
         assert (progress["result"], progress["progress"]) == (2, {"counted": 2})
 
 
+@pytest.mark.parametrize("task", ["add", "misbehaving_tasks.late"])
+@pytest.mark.parametrize("pool", ["", "prefork"])
+def test_a_worker_that_ends_has_acknowledged_what_it_has_run(broker: RabbitMQ, pool: str, task: str) -> None:
+    queue = f"ending-{pool}-{task}"
+    variables = {"BROKER_URL": broker.url, "TASK_QUEUE": queue}
+    arguments = {"misbehaving_tasks.late": [1], "add": [1, 2]}[task]
+    with Web(**variables) as web:
+        with Worker(**variables, pool=pool, WORKER_CONCURRENCY="2") as worker:
+            assert {call(web.url, task, *arguments).status for _ in range(20)} == {200}
+            worker.terminate()
+        assert broker.queues()[queue] == {"messages": 0, "consumers": 0}
+
+
 def test_routes_that_cannot_be_read_are_said_to_be_so() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import tasks"],

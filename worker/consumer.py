@@ -1,11 +1,15 @@
 """How a worker gets its tasks: from a broker that it soon finds again."""
 
+import gc
+import itertools
+import time
 from functools import partial
 from typing import ClassVar
 
 from celery.worker.consumer import Consumer, Control
 
 from worker.control import LastingControl
+from worker.frames import corked
 
 LEFT_OUT = {
     f"{Control.__module__}:Control",
@@ -15,6 +19,8 @@ LEFT_OUT = {
 
 
 LOOK = 0.3  # seconds
+
+BURST = 16  # messages
 
 
 class PromptConsumer(Consumer):
@@ -29,13 +35,30 @@ class PromptConsumer(Consumer):
         """As Celery's, which takes the time-out away, for a gevent bug of old: its workers then hang for ever."""
         super().__init__(*args, **kwargs)
         self.app.conf.broker_connection_timeout = 4
+        spare_the_collector()
 
     def ensure_connected(self, conn):
-        """As Celery's, whose pauses grow by 2 s, up to 30 s, and which looks every 2 s whether it is to end.
-
-        Each heartbeat of the broker puts that off: an idle worker took nearly 5 s to end, of the 5 that honcho gives.
-        """
+        """As Celery's, whose pauses grow by 2 s, up to 30 s."""
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=1)
-        drain = conn.drain_events
-        conn.drain_events = lambda timeout: drain(timeout=min(timeout, LOOK))
+        if self.hub is None and conn.transport.driver_name == "py-amqp":  # the one who reads comes back to write
+            conn.transport_options["frame_writer"] = corked
+        conn.drain_events = partial(self.drain, conn.drain_events, itertools.count(1))
         return super().ensure_connected(conn)
+
+    def drain(self, drain_events, count, timeout):
+        """Handle the next event.
+
+        Celery looks every 2 s whether it is to end, and each heartbeat of the broker puts that off: an idle worker took
+        nearly 5 s to end, of the 5 that honcho gives. And it reads on for as long as there is something, so that a
+        burst's first task would run when its last is read, and whoever waits for them all have nothing to do meanwhile.
+        """
+        if not next(count) % BURST:
+            time.sleep(0)
+        return drain_events(timeout=min(timeout, LOOK))
+
+
+def spare_the_collector():
+    """Have the garbage collector look less often, and not at what stays: a sixth of a worker's CPU time was its."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 5, 10)

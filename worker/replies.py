@@ -148,9 +148,10 @@ class PatientReplies(RPCBackend):
         return result
 
     def link_of_process(self):
-        with self.linking:
-            if self.link is None or self.link.pid != os.getpid():  # a child of a prefork pool
-                self.link = ReplyLink(self.app)
+        if self.link is None or self.link.pid != os.getpid():  # a child of a prefork pool
+            with self.linking:
+                if self.link is None or self.link.pid != os.getpid():
+                    self.link = ReplyLink(self.app)
         return self.link
 
 
