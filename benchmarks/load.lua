@@ -33,10 +33,18 @@ local function fetch_or(path, headers, wrap, wait)
     return next_job(path, headers, wrap)
 end
 
+local function always(...)
+    local arguments, request = {...}, nil
+    return function()
+        request = request or wrk.format(unpack(arguments, 1, 4)) -- the host is known from the first request on
+        return request
+    end
+end
+
 local works = {
-    relay = {function() return wrk.format("POST", "/", nil, "abcdefghi") end, is_relayed},
-    call = {function() return wrk.format("POST", "/v1/tasks/test", json, call) end, has_result},
-    flower = {function() return wrk.format("POST", "/api/task/apply/test", json, call) end, has_result},
+    relay = {always("POST", "/", nil, "abcdefghi"), is_relayed},
+    call = {always("POST", "/v1/tasks/test", json, call), has_result},
+    flower = {always("POST", "/api/task/apply/test", json, call), has_result},
     job = {function() return next_job("/job", json, plain_job) end, is_job},
     job_called = {function() return next_job("/v1/tasks/short_job", json, called_job) end, is_job},
     job_fetched = {function() return fetch_or("/job", json, plain_job, "") end, is_job},
