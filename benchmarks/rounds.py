@@ -28,7 +28,8 @@ class Rounds:
 
     def play(self, stage: Stage, plan: Plan) -> None:
         """Another round."""
-        self._floors.append(self._floor(stage, plan))
+        floor = self._floor(stage, plan)
+        self._floors.append(floor)
         for contender in self._contenders:
             try:
                 figures = measure(contender, stage, plan.seconds)
@@ -36,6 +37,7 @@ class Rounds:
                 self.failures.append(str(failure))
                 print(f"FAILED: {failure}", flush=True)
             else:
+                figures["to_floor"] = figures["web"] / sum(floor.values())
                 self._figures[contender.name].append(figures)
                 print(_line(contender.label, figures), flush=True)
 
@@ -54,10 +56,8 @@ class Rounds:
         return {**medians, "total": sum(medians.values())}
 
     def medians(self) -> dict[str, Figures]:
-        """Each contender's medians, and the web process's CPU as a ratio to the floor."""
-        total = self.floor()["total"]
-        medians = {name: _medians(figures) for name, figures in self._figures.items()}
-        return {name: {**figures, "to_floor": figures["web"] / total} for name, figures in medians.items()}
+        """Each contender's medians; ``to_floor`` is the web process's CPU by the same round's floor."""
+        return {name: _medians(figures) for name, figures in self._figures.items()}
 
     def all(self) -> dict[str, list[Figures]]:
         """Every figure of every round."""
