@@ -143,6 +143,21 @@ class Worker(Process):
         super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)
 
 
+def converse(preamble: str, conversation: str, runner: str = "asyncio.run") -> subprocess.CompletedProcess[str]:
+    """How a Python process of its own ended well that ran a coroutine.
+
+    :param preamble: statements before the coroutine.
+    :param conversation: its body.
+    :param runner: what it is run with.
+    """
+    lines = "\n".join(f"    {line}" for line in conversation.strip().splitlines())
+    script = f"{preamble}\nasync def conversation():\n{lines}\n\n{runner}(conversation())\n"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 @contextmanager
 def through_a_proxy(server: RabbitMQ | Redis) -> Iterator[tuple[str, Proxy]]:
     """The server's URL as it is through a proxy, and the proxy."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from stack import ROOT, environment
+from stack import converse
 from watchman import ALARM
 
 PREAMBLE = """
@@ -36,11 +33,7 @@ watchman.watch()
 
 def run(conversation: str) -> str:
     """What this coroutine's body prints, in a patched process of its own."""
-    lines = "\n".join(f"    {line}" for line in conversation.strip().splitlines())
-    script = f"{PREAMBLE}\nasync def conversation():\n{lines}\n\nasyncio.run(conversation())\n"
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 0, done.stderr
+    done = converse(PREAMBLE, conversation)
     assert ALARM not in done.stderr
     return done.stdout.strip()
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from stack import ROOT, environment
+from stack import converse
 
 PREAMBLE = """
 from gevent import monkey
@@ -20,27 +17,17 @@ gevent.spawn_later(10, print, "too late")
 async def wait(future):
     return await asyncio.wait_for(future, 20)
 
-async def conversation():
-    loop = asyncio.get_running_loop()
-    future = loop.create_future()
+"""
+
+BEGINNING = """
+loop = asyncio.get_running_loop()
+future = loop.create_future()
 """
 
 
 def run(conversation: str) -> str:
     """What this coroutine's body prints, on our loop in a patched process of its own."""
-    lines = "\n".join(f"    {line}" for line in conversation.strip().splitlines())
-    script = f"{PREAMBLE}{lines}\n\nLoop().run_until_complete(conversation())\n"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return converse(PREAMBLE, BEGINNING + conversation, runner="Loop().run_until_complete").stdout
 
 
 @pytest.mark.parametrize("spawn", ["gevent.spawn_later(0.05, {})", "gevent.get_hub().threadpool.spawn({})"])
