@@ -3,15 +3,15 @@
 import os
 import sys
 
-from worker.frames import reading_ahead
+from ringback.worker.cork import reading_ahead
 
 # Several nodes of a cluster: amqp://…;amqp://…
 broker_url = os.environ.get("BROKER_URL") or os.environ.get("CLOUDAMQP_URL") or "memory://localhost/"
 result_backend = os.environ.get("RESULT_BACKEND") or os.environ.get("REDIS_URL") or "rpc://"
 override_backends = {
-    "rpc": "worker.replies:PatientReplies",
-    "redis": "worker.replies:RedisReplies",
-    "rediss": "worker.replies:RedisReplies",
+    "rpc": "ringback.worker.replies:ConfirmedReplies",
+    "redis": "ringback.worker.replies:RedisReplies",
+    "rediss": "ringback.worker.replies:RedisReplies",
 }
 
 # Where tasks go by default; Celery's own name, unless several projects share a broker.
@@ -52,7 +52,7 @@ if broker_url.startswith("memory:"):
 timezone = "UTC"
 
 # A worker reads each message's body once, and not twice, and its dates with Python's own parser: a seventh of its CPU.
-task_annotations = {"*": {"Request": "worker.request:PlainRequest"}}
+task_annotations = {"*": {"Request": "ringback.worker.request:SinglePassRequest"}}
 
 # A worker notices a silent broker after two heartbeats; Celery's default is 120 s for one. RabbitMQ advises 5 to 20.
 broker_heartbeat = 5
@@ -60,7 +60,7 @@ broker_heartbeat = 5
 # A worker waits for its broker for as long as it takes, at start and later.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
-worker_consumer = "worker.consumer:PromptConsumer"
+worker_consumer = "ringback.worker.consumer:FastReconnectConsumer"
 
 # After a reconnect Celery counts the prefetch up from another greenlet on the consumer's socket, which breaks it:
 # 1 to 3 of 20 tasks were lost (Celery 5.5 to 5.7).

@@ -20,10 +20,10 @@ def paced(url: str, rate: float, seconds: float) -> list[float]:
     :returns: seconds from when each request was due to its answer.
     :raises NotRight: an answer was wrong.
     """
-    return asyncio.run(Pace(url).run(rate, seconds))
+    return asyncio.run(RespawnBackoff(url).run(rate, seconds))
 
 
-class Pace:
+class RespawnBackoff:
     """Takes a free connection for each request, and makes another one when none is free."""
 
     def __init__(self, url: str) -> None:

@@ -24,9 +24,9 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 import ringback
 from examples import tasks
+from ringback.api.handler import read_json
 from ringback.errors import RingbackError, ShuttingDown
-from ringback.handlers import HeldRequest
-from ringback.http.api import read_json
+from ringback.web.handlers import HeldRequest
 
 PAGE = Path(__file__).with_suffix(".html").read_text()
 

@@ -12,7 +12,7 @@ import gevent
 from gevent.lock import Semaphore
 
 from ringback import Refused
-from ringback.hop import Hop
+from ringback.loop_queue import LoopQueue
 
 T = TypeVar("T")
 
@@ -47,10 +47,10 @@ class GreenletExecutor(Executor):
         return future
 
     @cached_property
-    def _hop(self) -> Hop:  # made by the first submit, when the loop runs
-        return Hop(asyncio.get_running_loop())
+    def _hop(self) -> LoopQueue:  # made by the first submit, when the loop runs
+        return LoopQueue(asyncio.get_running_loop())
 
-    def _work(self, hop: Hop, future: Future[T], call: Callable[[], T]) -> None:
+    def _work(self, hop: LoopQueue, future: Future[T], call: Callable[[], T]) -> None:
         try:
             with self._slots:
                 result = call()

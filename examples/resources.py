@@ -13,8 +13,8 @@ import ringback
 from examples import database, tasks
 from examples.greenlet_executor import GreenletExecutor
 from ringback import RequestHandler, asynchronous
+from ringback.api.handler import read_json
 from ringback.errors import UnsupportedMediaType
-from ringback.http.api import read_json
 
 T = TypeVar("T")
 

@@ -1,32 +1,57 @@
 """Hold an HTTP request open until its Celery task rings back.
 
 ``install`` makes ``task.delay(…).then(callback)`` and ``await call(task, …)`` safe in the handlers of a
-gevent-patched Tornado process.
+gevent-patched Tornado process. ``ringback.worker`` is for the workers, and imports neither Tornado nor gevent's loop:
+so every name here is imported when it is first used.
 """
 
-from celery import Celery
+from __future__ import annotations
 
-from ringback import embedded, settings
-from ringback.calls import Call, call
-from ringback.errors import (
-    BadArguments,
-    BadSetting,
-    BrokerUnavailable,
-    ClientGone,
-    DeadlineExceeded,
-    NoResult,
-    OutboxFull,
-    PublishUnconfirmed,
-    Refused,
-    RepliesUnavailable,
-    RingbackError,
-    ShuttingDown,
-    TaskFailed,
-    UnreadableReply,
-)
-from ringback.handlers import NotFound, RequestHandler, asynchronous
-from ringback.server import serve
-from ringback.switchboard import Switchboard
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ringback import api, settings, worker
+    from ringback.api import read_json, routes
+    from ringback.calls import Call, Switchboard, call, install
+    from ringback.errors import (
+        BadArguments,
+        BadSetting,
+        BrokerUnavailable,
+        ClientGone,
+        DeadlineExceeded,
+        NoResult,
+        OutboxFull,
+        PublishUnconfirmed,
+        Refused,
+        RepliesUnavailable,
+        RingbackError,
+        ShuttingDown,
+        TaskFailed,
+        UnreadableReply,
+    )
+    from ringback.loop_queue import LoopQueue
+    from ringback.web import HeldRequest, NotFound, RequestHandler, asynchronous, serve
+    from ringback.web import embedded_worker as embedded
+
+#: The names that an application imports from here, by the module that each comes from.
+_EXPORTS = {
+    "ringback.api": "read_json routes",
+    "ringback.calls": "Call Switchboard call install",
+    "ringback.errors": (
+        "BadArguments BadSetting BrokerUnavailable ClientGone DeadlineExceeded NoResult OutboxFull PublishUnconfirmed"
+        " Refused RepliesUnavailable RingbackError ShuttingDown TaskFailed UnreadableReply"
+    ),
+    "ringback.loop_queue": "LoopQueue",
+    "ringback.web": "HeldRequest NotFound RequestHandler asynchronous serve",
+}
+_MODULES = {
+    "api": "ringback.api",
+    "embedded": "ringback.web.embedded_worker",
+    "settings": "ringback.settings",
+    "worker": "ringback.worker",
+}
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names.split()}
 
 __all__ = [
     "BadArguments",
@@ -35,6 +60,8 @@ __all__ = [
     "Call",
     "ClientGone",
     "DeadlineExceeded",
+    "HeldRequest",
+    "LoopQueue",
     "NoResult",
     "NotFound",
     "OutboxFull",
@@ -47,21 +74,26 @@ __all__ = [
     "Switchboard",
     "TaskFailed",
     "UnreadableReply",
+    "api",
     "asynchronous",
     "call",
     "embedded",
     "install",
+    "read_json",
+    "routes",
     "serve",
     "settings",
+    "worker",
 ]
 
 
-def install(app: Celery, options: settings.Settings | None = None) -> Switchboard:
-    """Make the calls of a Celery app's tasks ring back on the loop. To be called once, before any task is called.
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ringback' has no attribute {name!r}")
 
-    :param app: its results must go to ``rpc://`` or ``redis://``. Workers need nothing of this.
-    :param options: read from the environment if not given.
-    :returns: the switchboard, to be started by ``serve`` or by its own ``start``.
-    :raises BadSetting: a setting cannot be used, or gevent's patch is missing.
-    """
-    return Switchboard(app, options or settings.read())
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -14,15 +14,17 @@ from celery.app.utils import find_app
 from tornado.options import define, options, parse_command_line
 from tornado.web import Application
 
-from ringback import embedded, http, install, processes, settings
-from ringback.access import require_tokens
-from ringback.broker import urls
+from ringback import api, settings
+from ringback.api.access import require_tokens
+from ringback.broker.link import urls
+from ringback.calls import install
 from ringback.errors import BadSetting
-from ringback.handlers import NotFound
-from ringback.listening import listen
-from ringback.processes import Place
-from ringback.server import serve
 from ringback.settings import Settings
+from ringback.web import embedded_worker, supervisor
+from ringback.web.handlers import NotFound
+from ringback.web.server import serve
+from ringback.web.sockets import listen
+from ringback.web.supervisor import ProcessContext
 
 logger = logging.getLogger(__name__)
 
@@ -43,21 +45,21 @@ def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str =
         port, count, given = settings.port(options.port), settings.processes(), settings.read()
         require_tokens(given, options.address)
         # Before the app is imported: whatever its modules begin belongs to one process.
-        place = processes.fork(count, listen(port, options.address)) if count > 1 else None
+        place = supervisor.fork(count, listen(port, options.address)) if count > 1 else None
         switchboard = install(app or _find_app(options.app), given)
         in_memory = urls(switchboard.app)[0].startswith("memory:")
         if place and place.first:
             _warn(place, count, in_memory, given)
         if in_memory:
-            embedded.start_worker(switchboard.app)
-        routes = [*http.routes(switchboard), *handlers]
+            embedded_worker.start_worker(switchboard.app)
+        routes = [*api.routes(switchboard), *handlers]
         application = Application(routes, default_handler_class=NotFound, websocket_ping_interval=PING_INTERVAL)
         serve(application, switchboard, port, options.address, example, place)
     except (BadSetting, tornado.options.Error) as error:
         sys.exit(f"ringback: {error}")
 
 
-def _warn(place: Place, count: int, in_memory: bool, settings: Settings) -> None:
+def _warn(place: ProcessContext, count: int, in_memory: bool, settings: Settings) -> None:
     """In the first of several processes: say what they cannot do together, and have no others where that is all."""
     if in_memory:
         place.stay_alone()

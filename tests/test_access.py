@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from client import Answer, Client, call, get, run, send
-from ringback.access import Access, Caller
+from ringback.api.access import Access, Caller
 from ringback.errors import TooManyCalls
 from ringback.settings import Settings
 from servers import RabbitMQ

@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 
 from client import Answer, Client, call, first_success, get, run, send, until
-from ringback.broker import Link
+from ringback.broker.link import Link
 from ringback.settings import Settings
 from servers import RabbitMQ, free_port, need
 from stack import Web, Worker, through_a_proxy

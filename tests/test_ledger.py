@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringback.ledger import Ledger
+from ringback.calls.ledger import Ledger
 
 
 class Clock:

@@ -10,7 +10,7 @@ PREAMBLE = """
 from gevent import monkey
 monkey.patch_all()
 import asyncio, gevent, os, socket
-from ringback.loop import Loop
+from ringback.web.loop import Loop
 
 gevent.spawn_later(10, print, "too late")
 

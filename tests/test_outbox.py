@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringback.errors import OutboxFull
-from ringback.outbox import Message, Outbox
+from ringback.publish.outbox import Message, Outbox
 
 
 def message(call_id: str, born: float = 0.0) -> Message:

@@ -84,7 +84,9 @@ def test_a_worker_without_a_broker_says_that_it_needs_one() -> None:
 
 def test_a_worker_imports_nothing_of_the_web_process() -> None:
     script = (
-        "import sys, tasks; tasks.app.loader.import_default_modules(); print({'ringback', 'tornado'} & {*sys.modules})"
+        "import sys, tasks; tasks.app.loader.import_default_modules();"
+        " wings = {name.split('.')[1] for name in sys.modules if name.startswith('ringback.')};"
+        " print({'tornado', 'gevent'} & {*sys.modules} | wings - {'worker'})"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True

@@ -1,0 +1,230 @@
+"""What every handler of the HTTP interface does: know its caller, read JSON, wait for a run and answer with it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from tornado.httputil import HTTPHeaders
+
+from ringback.api.arguments import problems, shorten
+from ringback.api.gateway import Gateway
+from ringback.errors import BadRequest, ClientGone, Forbidden, UnsupportedMediaType
+from ringback.runs.run import Run
+from ringback.runs.submission import Submission
+from ringback.web.handlers import RequestHandler
+
+Body = TypeVar("Body", bound=BaseModel)
+
+#: Headers that go with a call and come back with its answer, each with the name that the task's request has it under,
+#: and what it may look like: W3C Trace Context 3.2 and 3.3, and a line of printable ASCII.
+TRACE = {
+    "traceparent": (
+        "traceparent",
+        re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"),
+    ),
+    "tracestate": ("tracestate", re.compile(r"[\x20-\x7e]{1,512}")),
+    "X-Request-ID": ("x_request_id", re.compile(r"[\x21-\x7e]{1,128}")),
+}
+
+
+class ApiHandler(RequestHandler):
+    """A request to the HTTP interface."""
+
+    open_to_all = False  #: whether it needs no token
+
+    def initialize(self, gateway: Gateway) -> None:
+        """Tornado calls this."""
+        self.gateway = gateway
+        self._given = frozenset(self.request.headers)
+        self._run: Run | None = None
+        self._gone = False
+        self._waiter: asyncio.Future[bool] | None = None
+
+    def prepare(self) -> None:
+        """Find out who asks.
+
+        :raises Unauthorized: nobody that is known.
+        :raises Forbidden: a page of another origin asks.
+        """
+        super().prepare()
+        self._received = asyncio.get_running_loop().time()
+        self._set_common_headers()
+        self._check_origin()
+        if self.request.method != "OPTIONS" and not self.open_to_all:
+            self.caller = self.gateway.access.caller(self.header("Authorization"))
+
+    def options(self, *_: str) -> None:
+        """A browser's question before a cross-origin request (Fetch, "CORS protocol")."""
+        self.set_status(204)
+        self.set_header("Allow", ", ".join(self._methods()))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """As for every error, with the headers that a refusal needs."""
+        self._set_common_headers()
+        if status_code == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self._methods()))
+        super().write_error(status_code, **kwargs)
+
+    async def make(self, order: Submission) -> tuple[Run, bool]:
+        """The run of this order, which this request is about from now on, and whether it was there before."""
+        self._run, repeated = await self.gateway.runs.make(order, self)
+        self._stay()
+        return self._run, repeated
+
+    async def find(self, id: str) -> Run:
+        """The caller's run with this id, which this request is about from now on.
+
+        :raises UnknownRun: there is none.
+        :raises ForgottenRun: it is kept no longer.
+        """
+        self._run = await self.gateway.runs.find(self.caller.name, id, self)
+        self._stay()
+        return self._run
+
+    def on_finish(self) -> None:
+        """Tornado calls this when the request is answered."""
+        if self._run is not None:
+            self.gateway.runs.leave(self._run, self)
+
+    def on_connection_close(self) -> None:
+        """The client has gone: stop waiting, and perhaps drop the run."""
+        super().on_connection_close()
+        self._gone = True
+        if self._run is None:
+            return
+        self.gateway.runs.leave(self._run, self)
+        self.gateway.runs.abandon(self._run)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ClientGone("the client has gone", self._run.id))
+
+    def _stay(self) -> None:
+        """Raise if the client has gone while its run was looked for."""
+        if self._gone:
+            self.on_connection_close()
+            raise ClientGone("the client has gone")
+
+    async def wait(self, until: Callable[[], bool], seconds: float) -> bool:
+        """Whether ``until()`` became true of the run within so many seconds.
+
+        :raises ClientGone: there is nobody left to tell.
+        """
+        assert self._run is not None
+        if self._gone:
+            raise ClientGone("the client has gone", self._run.id)
+        self._waiter = self._run.wait(until, seconds)
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None  # its exception knows us, by its traceback
+
+    def header(self, name: str) -> str | None:
+        """What the client says in this header; most are not there, which Tornado finds out with an exception."""
+        return self.request.headers[name] if _as_tornado_has_it(name) in self._given else None
+
+    def trace(self) -> dict[str, str]:
+        """The trace headers of this request, as a task's message carries them."""
+        found = ((self.header(header), *rest) for header, rest in TRACE.items())
+        return {name: value for value, name, pattern in found if value and pattern.fullmatch(value)}
+
+    def body(self, shape: type[Body]) -> Body:
+        """The request's JSON in this shape.
+
+        :raises UnsupportedMediaType: it is not declared to be JSON.
+        :raises BadRequest: it is none, or has another shape.
+        """
+        media_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if self.request.body and media_type != "application/json":
+            raise UnsupportedMediaType("a JSON body is needed: curl -H 'Content-Type: application/json' -d '{}'")
+        return read_json(self.request.body, shape)
+
+    def answer(self, document: str, status: int = 200) -> None:
+        """Finish with this JSON."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(document + "\n")
+
+    def answer_with_problem(self, problem: dict[str, Any]) -> None:
+        """Finish with this problem document (RFC 9457)."""
+        self.set_status(problem["status"])
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish(json.dumps(problem) + "\n")
+
+    @property
+    def age(self) -> float:
+        """Seconds since the request came."""
+        return asyncio.get_running_loop().time() - self._received
+
+    def _set_common_headers(self) -> None:
+        for header, (_, pattern) in TRACE.items():
+            value = self.header(header)
+            if value and pattern.fullmatch(value):
+                self.set_header(header, value)
+        origin = self.header("Origin")
+        if origin in self.gateway.settings.cors:
+            self.set_header("Access-Control-Allow-Origin", origin)
+            self.set_header("Access-Control-Allow-Methods", ", ".join(self._methods()))
+            self.set_header(
+                "Access-Control-Allow-Headers",
+                "Authorization, Content-Type, Idempotency-Key, Prefer, "
+                "Cancel-After, Last-Event-ID, traceparent, tracestate, X-Request-ID",
+            )
+            self.set_header("Access-Control-Expose-Headers", "Location, Retry-After, Preference-Applied")
+            self.set_header("Vary", "Origin")
+
+    def _check_origin(self) -> None:
+        origin = self.header("Origin")
+        if origin is None or origin in self.gateway.settings.cors or urlsplit(origin).netloc == self.request.host:
+            return
+        raise Forbidden(f"pages of {origin} may not call: RINGBACK_CORS names those that may")
+
+    def _methods(self) -> list[str]:
+        return [name for name in self.SUPPORTED_METHODS if getattr(type(self), name.lower()) is not _UNIMPLEMENTED]
+
+
+_as_tornado_has_it = functools.lru_cache(lambda name: next(iter(HTTPHeaders({name: ""}))))
+
+_UNIMPLEMENTED = RequestHandler.get  # what Tornado has for a method that a handler does not
+
+
+def read_json(text: bytes, shape: type[Body]) -> Body:
+    """The JSON in this shape; nothing at all stands for an empty object.
+
+    :raises BadRequest: it is none, or has another shape.
+    """
+    try:
+        if b"NaN" in text or b"Infinity" in text:  # which pydantic takes for numbers, and RFC 8259 does not
+            from_json(text, allow_inf_nan=False)
+        return shape.model_validate_json(text or b"{}", strict=True)
+    except ValidationError as error:
+        told = "; ".join(_say(**problem) for problem in problems(error)) or f"body: {error.error_count()} problems"
+        raise BadRequest(shorten(told)) from error
+    except ValueError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+
+
+def read_seconds(name: str, text: str) -> float:
+    """The number of seconds that this text gives.
+
+    :param name: of the parameter.
+    :raises BadRequest: it is no number from 0 to 10^9.
+    """
+    if re.fullmatch(r"[0-9.eE+-]{1,32}", text):
+        with suppress(ValueError):
+            if 0 <= float(text) <= 10**9:
+                return float(text)
+    raise BadRequest(f"{name}: {text!r} is no number of seconds")
+
+
+def _say(loc: tuple[str | int, ...], msg: str, **_: object) -> str:
+    return f"{'.'.join(map(str, loc)) or 'body'}: {msg}"

@@ -1,0 +1,209 @@
+"""``/v1/tasks``: which tasks there are, and a call of one of them, held until it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ringback.api.access import matches
+from ringback.api.handler import ApiHandler, read_seconds
+from ringback.api.task_catalogue import KnownTask
+from ringback.errors import BadArguments, BadRequest, UnreadableReply
+from ringback.runs.run import SUCCESS, Run
+from ringback.runs.submission import Submission
+
+#: Seconds after which a client that polls may ask again.
+RETRY_AFTER = "1"
+
+Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+
+#: The first and the last moment that every time zone has a date for. Celery's worker (``worker/strategy.py``) turns an
+#: ``eta`` into its own zone's; of what overflows there it logs a traceback, and runs the task at once.
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=timezone.utc), datetime(9999, 12, 29, tzinfo=timezone.utc)
+
+
+def _within_reach(moment: datetime) -> datetime:
+    return max(EARLIEST, min(moment, LATEST))
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_within_reach)]
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: In JSON 3.0 is an integer, too (JSON Schema, 6.1.1).
+Priority = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
+
+
+class Options(BaseModel):
+    """How a task is to be called: the options of Celery's ``apply_async`` that are the caller's business."""
+
+    model_config = ConfigDict(extra="forbid")
+    queue: str | None = None
+    priority: Priority | None = None
+    countdown: Seconds | None = None
+    eta: Moment | None = None
+    expires: Seconds | Moment | None = None
+
+
+class CallBody(BaseModel):
+    """The body of a call."""
+
+    model_config = ConfigDict(extra="forbid")
+    # Pydantic would deep-copy a plain default for each body, and does not describe one that is made.
+    args: list[Any] = Field(default_factory=list, json_schema_extra={"default": []})
+    kwargs: dict[str, Any] = Field(default_factory=dict, json_schema_extra={"default": {}})
+    options: Options = Field(default_factory=Options, json_schema_extra={"default": {}})
+
+
+class HttpAnswer(BaseModel):
+    """What a task returns that sets its own HTTP answer."""
+
+    model_config = ConfigDict(extra="forbid")
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    headers: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")]
+    ] = {}
+    body: Any = ""
+
+
+class Tasks(ApiHandler):
+    """``GET /v1/tasks``: the tasks that the caller may call."""
+
+    def get(self) -> None:
+        """List them."""
+        tasks = [task.description for task in self.gateway.tasks.all(self.caller)]
+        self.answer(json.dumps({"tasks": tasks}))
+
+
+class Calls(ApiHandler):
+    """A request that has a task run."""
+
+    @cached_property
+    def preferences(self) -> dict[str, str]:
+        """What the client prefers (RFC 7240, 2); of what is said twice the first counts."""
+        found: dict[str, str] = {}
+        for preference in ",".join(self.request.headers.get_list("Prefer")).split(","):
+            name, _, value = preference.partition(";")[0].partition("=")
+            found.setdefault(name.strip().lower(), value.strip().strip('"'))
+        return found
+
+    def cancel_after(self) -> float | None:
+        """Seconds after which the client wants the run dropped, by the header ``Cancel-After``.
+
+        :raises BadRequest: it is no number.
+        """
+        text = self.header("Cancel-After")
+        if text is None:
+            return None
+        seconds = read_seconds("Cancel-After", text)
+        if not seconds:
+            raise BadRequest("Cancel-After: 0 is no time to run in")
+        return seconds
+
+    def key(self) -> str | None:
+        """The header ``Idempotency-Key``.
+
+        :raises BadRequest: it is empty, or too long.
+        """
+        key = self.header("Idempotency-Key")
+        if key is None:
+            return None
+        key = key.strip().strip('"')  # a string of RFC 9651, or bare as most clients send it
+        if not 0 < len(key) <= 255:
+            raise BadRequest("Idempotency-Key: from 1 to 255 characters")
+        return key
+
+    def order(self, task: KnownTask, body: CallBody, before: int = 0, **more: Any) -> Submission:
+        """What is to be done, checked.
+
+        :param before: so many arguments come before those of the body.
+        :raises BadArguments: the arguments do not fit the task, or there is no such queue.
+        """
+        task.check(body.args, body.kwargs, before)
+        options = body.options.model_dump(exclude_none=True)
+        queue = options.get("queue")
+        if queue is not None and queue not in self.gateway.switchboard.queues.names:
+            raise BadArguments(f"there is no queue {queue!r}; RINGBACK_QUEUES names those beside the app's own")
+        return Submission(self.caller.name, task.name, body.args, body.kwargs, options, self.trace(), **more)
+
+    async def hold(self, order: Submission) -> None:
+        """Have a task run, and answer with its result, or with where to find it.
+
+        :raises TooManyCalls: the caller calls too often.
+        :raises RingbackError: no run was made.
+        """
+        self.gateway.access.spend(self.caller)
+        run, repeated = await self.make(order)
+        if repeated and run.closed:
+            self.set_header("Idempotent-Replayed", "true")
+        await self.wait_as_preferred(run)
+        if run.refusal is not None:
+            raise run.refusal
+        if run.error is not None:
+            self.answer_with_problem(run.error)
+        elif run.state == SUCCESS:
+            self.answer_with_result(run)
+        else:
+            await self.answer_later(run)
+
+    async def wait_as_preferred(self, run: Run) -> None:
+        """Wait for the run's end, for as long as the client prefers and the setting allows.
+
+        A client that does not wait waits for the broker's confirm all the same, so what a 202 names is not lost.
+        """
+        limit, wait = self.gateway.settings.deadline, self.preferences.get("wait", "")
+        if re.fullmatch(r"[0-9]{1,9}", wait):
+            limit = min(limit, float(wait))
+            self.set_header("Preference-Applied", f"wait={limit:g}")
+        elif "respond-async" in self.preferences:
+            limit = 0
+            self.set_header("Preference-Applied", "respond-async")
+        if limit:
+            await self.wait(lambda: run.closed, limit - self.age)
+        else:
+            await self.wait(lambda: run.made, 2 * self.gateway.settings.publish_timeout)
+
+    def answer_with_result(self, run: Run) -> None:
+        """200, or what the task says if it sets its own answer."""
+        if not matches(run.task, self.gateway.settings.http_answers):
+            self.answer(run.document())
+            return
+        try:
+            answer = HttpAnswer.model_validate_json(run.result or "", strict=True)
+        except ValidationError as error:
+            why = f"the result of {run.task} is to be an HTTP answer, and is not: {error.errors()[0]['msg']}"
+            raise UnreadableReply(why, run.id) from error
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
+        self.set_status(answer.status)
+        self.finish(answer.body if isinstance(answer.body, str) else json.dumps(answer.body))
+
+    async def answer_later(self, run: Run) -> None:
+        """202: the run goes on, and here is where it can be found (RFC 9110, 15.3.3)."""
+        run.detach()
+        await self.gateway.runs.told(run)
+        self.set_header("Location", f"/v1/runs/{run.id}")
+        self.set_header("Retry-After", RETRY_AFTER)
+        self.answer(run.document(), 202)
+
+
+class CallTask(Calls):
+    """``/v1/tasks/{name}``: one task."""
+
+    def get(self, name: str) -> None:
+        """What it takes."""
+        self.answer(json.dumps(self.gateway.tasks.find(self.caller, name).description))
+
+    async def post(self, name: str) -> None:
+        """Call it."""
+        task = self.gateway.tasks.find(self.caller, name)
+        order = self.order(task, self.body(CallBody), key=self.key(), cancel_after=self.cancel_after())
+        await self.hold(order)

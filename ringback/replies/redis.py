@@ -1,0 +1,187 @@
+"""Replies from Redis to the ``AsyncResult`` that waits for each. With ``replies``, all that touches Celery's internals.
+
+A worker stores a result under its key and publishes it on the channel of the same name. Celery subscribes to that
+channel wherever a task is called, which would make the loop wait for Redis. Here the callers only note the key; the
+subscriber greenlet subscribes, and the drainer greenlet reads. What was published before the subscription took effect,
+or while the connection was lost, is fetched from its key as soon as Redis confirms the subscription.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from celery.backends import redis as celery_redis
+from gevent.event import Event
+from redis import Connection
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ringback.replies.amqp import ReplyBackend, ReplyConsumer
+
+logger = logging.getLogger(__name__)
+
+#: A channel of nobody: being subscribed to it, the connection may be pinged from the start.
+IDLE_CHANNEL = b"ringback-idle"
+
+
+def _nothing() -> None:
+    """Nobody waits for this subscription."""
+
+
+class ChannelConsumer(ReplyConsumer):
+    """Subscribed to the channel of every call that is waited for."""
+
+    _reader: Connection | None = None
+    _subscriber: gevent.Greenlet[..., None] | None = None
+    _heard = 0.0  # when Redis last said something, on time.monotonic
+    _lost: Exception | None = None  # what ended the subscriber
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._wanted: dict[bytes, str] = {}  # task ids by key
+        self._to_subscribe: set[bytes] = set()
+        self._to_unsubscribe: set[bytes] = set()
+        self._to_fetch: set[bytes] = set()
+        self._when_listening: dict[bytes, Callable[[], object]] = {}
+        self._work = Event()
+
+    def consume_from(self, task_id: str) -> None:
+        """Any greenlet: have the result of this task brought."""
+        key = self.backend.get_key_for_task(task_id)
+        self._wanted[key] = task_id
+        self._to_subscribe.add(key)
+        self._work.set()
+
+    def when_listening(self, task_id: str, callback: Callable[[], object]) -> bool:
+        """Call back, on the drainer greenlet, once Redis has confirmed the subscription that was just asked for."""
+        self._when_listening[self.backend.get_key_for_task(task_id)] = callback
+        return False
+
+    def cancel_for(self, task_id: str) -> None:
+        """Any greenlet, and the garbage collector: its result is not wanted any more."""
+        key = self.backend.get_key_for_task(task_id)
+        self._when_listening.pop(key, None)
+        if self._wanted.pop(key, None) is None:
+            return
+        if key in self._to_subscribe:
+            self._to_subscribe.discard(key)
+        else:
+            self._to_unsubscribe.add(key)
+            self._work.set()
+
+    def open(self) -> None:
+        """Connect, and subscribe to all that is wanted.
+
+        :raises redis.RedisError: Redis cannot be reached.
+        """
+        reader = self._reader = self.backend.connect()
+        fetcher = self.backend.connect()
+        self._heard, self._lost = time.monotonic(), None
+        self._to_subscribe = {IDLE_CHANNEL, *self._wanted}
+        self._to_unsubscribe.clear()
+        self._to_fetch.clear()
+        self._work.set()
+        self._subscriber = gevent.spawn(self._subscribe, reader, fetcher)
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Handle the next event, if one comes within ``timeout`` seconds.
+
+        :raises Exception: the connection is lost, or Redis has been silent for two heartbeats.
+        """
+        assert self._reader is not None
+        if self._lost:
+            raise self._lost
+        if self._reader.can_read(timeout=timeout or 1.0):
+            self._heard = time.monotonic()
+            self._handle(*self._reader.read_response())
+        elif time.monotonic() - self._heard > 2 * self.backend.settings.heartbeat:
+            raise ConnectionError("Redis is silent")
+
+    def abandon(self) -> None:
+        """Drop the connections; what is wanted stays wanted."""
+        if self._subscriber is not None:
+            self._subscriber.kill(block=False)
+            self._subscriber = None
+        if self._reader is not None:
+            self._reader.disconnect()
+            self._reader = None
+
+    close = abandon
+
+    def _handle(self, kind: bytes, channel: bytes, data: Any = None) -> None:
+        task_id = self._wanted.get(channel)
+        if task_id is None:
+            return
+        if kind == b"subscribe":
+            self._to_fetch.add(channel)
+            self._work.set()
+            self._when_listening.pop(channel, _nothing)()
+        elif kind == b"message":
+            self._read(task_id, data)
+
+    def _read(self, task_id: str, data: bytes) -> None:
+        try:
+            meta = self.backend.decode(data)
+        except Exception as error:
+            self.refuse(task_id, error)
+        else:
+            self.deliver(meta, task_id)
+
+    def _subscribe(self, reader: Connection, fetcher: Connection) -> None:
+        """Runs on the subscriber greenlet, the only one to write on the reader's connection."""
+        try:
+            while True:
+                if not self._work.wait(self.backend.settings.heartbeat):
+                    reader.send_command("PING", check_health=False)
+                self._work.clear()
+                self._send(reader, "SUBSCRIBE", self._to_subscribe)
+                self._send(reader, "UNSUBSCRIBE", self._to_unsubscribe)
+                self._fetch(fetcher)
+        except Exception as error:
+            self._lost = error
+        finally:
+            fetcher.disconnect()
+            reader.disconnect()  # wakes the drainer, which rebuilds both
+
+    def _send(self, connection: Connection, command: str, keys: set[bytes]) -> None:
+        if keys:
+            batch = list(keys)
+            keys.clear()
+            connection.send_command(command, *batch, check_health=False)
+
+    def _fetch(self, connection: Connection) -> None:
+        keys = [key for key in self._to_fetch if key in self._wanted]
+        self._to_fetch.clear()
+        if not keys:
+            return
+        connection.send_command("MGET", *keys, check_health=False)
+        for key, data in zip(keys, connection.read_response(), strict=True):
+            task_id = self._wanted.get(key)
+            if data is not None and task_id is not None:
+                self._read(task_id, data)
+
+
+class ChannelBackend(ReplyBackend, celery_redis.RedisBackend):  # type: ignore[misc]
+    """Celery's ``redis://``, whose subscriptions make nobody wait."""
+
+    ResultConsumer = ChannelConsumer
+
+    def connect(self) -> Connection:
+        """A connection of its own, without redis-py's silent reconnects, which would miss what came in between.
+
+        :raises redis.RedisError: Redis cannot be reached in time.
+        """
+        parameters = {
+            **self.connparams,
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+            "socket_connect_timeout": self.settings.connect_timeout,
+            "socket_timeout": self.settings.connect_timeout,
+        }
+        connection: Connection = self._create_client(**parameters).connection_pool.make_connection()
+        connection.connect()
+        return connection

@@ -1,0 +1,219 @@
+"""Several web processes: forked before there is anything of Celery or of gevent's hub, replaced when they die.
+
+The parent runs ``Supervisor`` on its one greenlet, without a hub: of what gevent patches it uses the originals only. In
+each child ``fork`` returns a ``ProcessContext``, which is the loop's. Signals and what children say are one stream of
+bytes, so that nothing is done in a signal handler, where it would race with a fork.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from gevent import monkey
+
+from ringback.web.sockets import Listener
+
+logger = logging.getLogger(__name__)
+
+_fork = monkey.get_original("os", "fork")  # gevent's would watch the child on a hub
+_waitpid = monkey.get_original("os", "waitpid")
+_select = monkey.get_original("select", "select")
+_signal = monkey.get_original("signal", "signal")  # gevent's would make a hub for SIGCHLD
+
+#: What ends all processes.
+ENDS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (*ENDS, signal.SIGCHLD)
+
+#: What children say, beyond the numbers of signals: "I serve", and "there must be no others beside me".
+SERVING, SOLE = 128, 129
+
+#: Seconds of life after which the death of a process is an accident, and no reason to wait before the next.
+STEADY = 10.0
+#: Seconds between processes that go on dying, at most.
+LONGEST_PAUSE = 30.0
+
+
+def fork(count: int, sockets: Sequence[socket.socket]) -> ProcessContext:
+    """Fork web processes. Returns in each of them; the parent stays here, and ends with the last of them.
+
+    The first is alone until it serves: what keeps it from that is said once, and its exit code is the parent's.
+
+    :param count: of them.
+    :param sockets: which they listen on together; not gevent's, since those need a hub.
+    """
+    return Supervisor(count, sockets).watch()
+
+
+class FairSocket(Listener):
+    """A listening socket that gives one connection an event.
+
+    Tornado takes up to 128, so that of a few that come at once one process had all and the others none.
+    """
+
+    _given = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection, or the error that means: no more for now."""
+        if self._given:
+            self._given = False
+            raise BlockingIOError
+        accepted: tuple[socket.socket, Any] = super().accept()
+        self._given = True
+        return accepted
+
+
+class ProcessContext:
+    """What one of several processes knows of the others.
+
+    :param first: whether it is the one that speaks for all.
+    :param lifeline: a descriptor that comes to its end with the parent.
+    :param parent: a descriptor that the parent reads.
+    """
+
+    def __init__(self, sockets: Sequence[socket.socket], first: bool, lifeline: int, parent: int) -> None:
+        self._sockets, self.first, self._lifeline, self._parent = sockets, first, lifeline, parent
+
+    def sockets(self) -> list[FairSocket]:
+        """The listening sockets. To be called once."""
+        sockets = [FairSocket(fileno=plain.detach()) for plain in self._sockets]
+        for sock in sockets:
+            sock.setblocking(False)
+        return sockets
+
+    def stay_alone(self) -> None:
+        """Have no other processes beside this one."""
+        self._tell(SOLE)
+
+    def serving(self, on_orphaned: Callable[[], object]) -> None:
+        """Tell the parent that this process serves; be told when there is no parent any more."""
+        loop = asyncio.get_running_loop()
+
+        def orphaned() -> None:
+            loop.remove_reader(self._lifeline)
+            on_orphaned()
+
+        loop.add_reader(self._lifeline, orphaned)
+        self._tell(SERVING)
+
+    def _tell(self, what: int) -> None:
+        with suppress(BrokenPipeError):  # there is no parent any more
+            os.write(self._parent, bytes([what]))
+
+
+class RespawnBackoff:
+    """When a process that has died may be replaced: at once, but not again and again.
+
+    :param clock: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._pause, self._next = 0.0, clock()
+
+    def died(self, born: float) -> None:
+        """A process has died that was born at this time."""
+        if self.clock() - born > STEADY:
+            self._pause = 0.0
+        self._next = self.clock() + self._pause
+        self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE)
+
+    def wait(self) -> float:
+        """The seconds until another may be started."""
+        return max(0.0, self._next - self.clock())
+
+
+class Supervisor:
+    """Keeps so many processes alive, for as long as it is not told to end."""
+
+    def __init__(self, count: int, sockets: Sequence[socket.socket]) -> None:
+        self._count, self._sockets, self._pace = count, sockets, RespawnBackoff()
+        self._children: dict[int, float] = {}  # their process ids, and when they were born
+        self._wanted, self._serving, self._code = 1, False, 0
+        self._lifeline, self._held = os.pipe()
+        self._events, self._told = os.pipe()
+        os.set_blocking(self._told, False)  # as set_wakeup_fd wants it
+
+    def watch(self) -> ProcessContext:
+        """Start processes and replace them until the last has ended, then exit; returns in the children only."""
+        for number in SIGNALS:
+            _signal(number, lambda number, frame: None)
+        signal.set_wakeup_fd(self._told)
+        while self._wanted or self._children:
+            while len(self._children) < self._wanted and not self._pace.wait():
+                if not self._start():
+                    return ProcessContext(self._sockets, not self._serving, self._lifeline, self._told)
+            self._listen()
+            self._reap()
+        sys.exit(self._code)
+
+    def _start(self) -> int:
+        """The new child's process id; in the child itself 0."""
+        sys.stdout.flush()  # or each child would write what is in the buffer
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a signal of the child's must not get into our stream
+        pid: int = _fork()
+        if pid:
+            self._children[pid] = self._pace.clock()
+        else:
+            self._leave()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        return pid
+
+    def _leave(self) -> None:
+        """In a child: undo what is the parent's."""
+        signal.set_wakeup_fd(-1)
+        for number in SIGNALS:
+            _signal(number, signal.SIG_DFL)
+        os.close(self._held)
+        os.close(self._events)
+
+    def _listen(self) -> None:
+        """Wait until a signal or a child has something to say, or a process may be started."""
+        timeout = self._pace.wait() if len(self._children) < self._wanted else None
+        if not _select([self._events], [], [], timeout)[0]:
+            return
+        for event in os.read(self._events, 4096):
+            if event in ENDS:
+                self._end()
+            elif event == SOLE:
+                self._count = 1
+            elif event == SERVING and self._wanted:
+                self._serving, self._wanted = True, self._count
+
+    def _end(self) -> None:
+        self._wanted = 0
+        for sock in self._sockets:
+            sock.close()  # or new connections would wait for an answer until we have ended
+        for pid in self._children:
+            os.kill(pid, signal.SIGTERM)
+
+    def _reap(self) -> None:
+        for pid, born in list(self._children.items()):
+            ended, status = _waitpid(pid, os.WNOHANG)
+            if ended:
+                del self._children[pid]
+                self._on_death(pid, born, os.waitstatus_to_exitcode(status))
+
+    def _on_death(self, pid: int, born: float, code: int) -> None:
+        if not self._wanted:
+            return
+        if self._serving:
+            logger.warning("web process %d has ended %s and is replaced", pid, _how(code))
+            self._pace.died(born)
+            return
+        if code < 0:  # or else it has said why
+            logger.error("the first web process has ended %s", _how(code))
+        self._code = code if code >= 0 else 128 - code  # as a shell has it
+        self._end()
+
+
+def _how(code: int) -> str:
+    return f"with exit code {code}" if code >= 0 else f"by signal {-code}"
