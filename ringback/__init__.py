@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ringback import api, settings, worker
     from ringback.api import read_json, routes
-    from ringback.calls import Call, Switchboard, call, install
+    from ringback.calls import Call, Switchboard, install
+    from ringback.calls.call import call
     from ringback.errors import (
         BadArguments,
         BadSetting,

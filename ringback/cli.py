@@ -15,16 +15,11 @@ from tornado.options import define, options, parse_command_line
 from tornado.web import Application
 
 from ringback import api, settings
-from ringback.api.access import require_tokens
-from ringback.broker.link import urls
+from ringback.broker import broker_urls
 from ringback.calls import install
 from ringback.errors import BadSetting
 from ringback.settings import Settings
-from ringback.web import embedded_worker, supervisor
-from ringback.web.handlers import NotFound
-from ringback.web.server import serve
-from ringback.web.sockets import listen
-from ringback.web.supervisor import ProcessContext
+from ringback.web import NotFound, ProcessContext, embedded_worker, fork, listen, serve
 
 logger = logging.getLogger(__name__)
 
@@ -43,26 +38,26 @@ def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str =
     try:
         parse_command_line()
         port, count, given = settings.port(options.port), settings.processes(), settings.read()
-        require_tokens(given, options.address)
+        api.require_tokens(given, options.address)
         # Before the app is imported: whatever its modules begin belongs to one process.
-        place = supervisor.fork(count, listen(port, options.address)) if count > 1 else None
+        context = fork(count, listen(port, options.address)) if count > 1 else None
         switchboard = install(app or _find_app(options.app), given)
-        in_memory = urls(switchboard.app)[0].startswith("memory:")
-        if place and place.first:
-            _warn(place, count, in_memory, given)
+        in_memory = broker_urls(switchboard.app)[0].startswith("memory:")
+        if context and context.first:
+            _warn(context, count, in_memory, given)
         if in_memory:
             embedded_worker.start_worker(switchboard.app)
         routes = [*api.routes(switchboard), *handlers]
         application = Application(routes, default_handler_class=NotFound, websocket_ping_interval=PING_INTERVAL)
-        serve(application, switchboard, port, options.address, example, place)
+        serve(application, switchboard, port, options.address, example, context)
     except (BadSetting, tornado.options.Error) as error:
         sys.exit(f"ringback: {error}")
 
 
-def _warn(place: ProcessContext, count: int, in_memory: bool, settings: Settings) -> None:
+def _warn(context: ProcessContext, count: int, in_memory: bool, settings: Settings) -> None:
     """In the first of several processes: say what they cannot do together, and have no others where that is all."""
     if in_memory:
-        place.stay_alone()
+        context.stay_sole()
         logger.warning("WEB_CONCURRENCY=%d: memory:// is inside one process, so one runs; set BROKER_URL", count)
     elif not settings.redis_url:
         logger.warning("WEB_CONCURRENCY=%d: each process knows its own runs only; set REDIS_URL to share them", count)

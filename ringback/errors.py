@@ -1,25 +1,24 @@
-"""Every error of this package, each with the HTTP status that it is answered with.
+"""Every error of this package, each with the HTTP status of its answer.
 
-They are Tornado ``HTTPError``s, so a handler that lets one pass answers with the right status. Pure data: may be
-raised on any greenlet.
+Pure data: an error may be raised on any greenlet. ``ringback.web`` is the one place that turns errors into answers.
 """
 
-from tornado.web import HTTPError
+from __future__ import annotations
 
 
-class RingbackError(HTTPError):
+class RingbackError(Exception):
     """A request could not be answered with a task's result.
 
-    :param detail: what happened, for whoever reads the answer.
-    :param call_id: id of the Celery task concerned, if one was made.
+    :param detail: what happened, as the client reads it.
+    :param call_id: the id of the Celery task concerned, if there is one.
     """
 
     status = 500
     slug = "error"
-    retry_after: int | None = None  #: seconds after which asking again makes sense
+    retry_after: int | None = None  #: seconds after which the client may ask again
 
     def __init__(self, detail: str, call_id: str | None = None) -> None:
-        super().__init__(self.status)
+        super().__init__(detail, call_id)
         self.detail = detail
         self.call_id = call_id
 
@@ -27,7 +26,7 @@ class RingbackError(HTTPError):
         return f"{self.detail} (task {self.call_id})" if self.call_id else self.detail
 
     def problem(self) -> dict[str, object]:
-        """The members of the answer's body, as ``application/problem+json`` (RFC 9457)."""
+        """Return the members of the answer's body, ``application/problem+json`` (RFC 9457)."""
         body: dict[str, object] = {
             "type": f"/problems/{self.slug}",
             "title": self.slug.replace("-", " ").capitalize(),
@@ -40,9 +39,9 @@ class RingbackError(HTTPError):
 
 
 class TaskFailed(RingbackError):
-    """The task raised, or was revoked; its exception is the ``__cause__``.
+    """The task raised an exception, which is the ``__cause__``, or was revoked.
 
-    :param traceback: the worker's, which not everybody is to see.
+    :param traceback: the worker's; clients see it only where RINGBACK_TRACEBACKS is set.
     """
 
     slug = "task-failed"
@@ -54,7 +53,7 @@ class TaskFailed(RingbackError):
         self.__cause__ = cause
 
     def problem(self) -> dict[str, object]:
-        """As for every error, with the class and the message of the task's exception."""
+        """Return the members of the answer's body, with the class and the message of the task's exception."""
         return {**super().problem(), "exception": self.exception}
 
 
@@ -66,9 +65,15 @@ class TaskRevoked(TaskFailed):
 
 
 class NoResult(RingbackError):
-    """The task keeps its result to itself (``ignore_result``), so nobody can wait for it."""
+    """The task stores no result (``ignore_result``), so a request cannot wait for it."""
 
     slug = "no-result"
+
+
+class CallFailed(RingbackError):
+    """The call could not be made, by a fault of the application such as an exception in its task router."""
+
+    slug = "call-failed"
 
 
 class BadArguments(RingbackError):
@@ -79,56 +84,56 @@ class BadArguments(RingbackError):
 
 
 class BadRequest(RingbackError):
-    """The request is no JSON, or has the wrong shape."""
+    """The body is not JSON, or has the wrong shape."""
 
     status = 400
     slug = "bad-request"
 
 
 class Unauthorized(RingbackError):
-    """The request has no bearer token that is known here (RFC 6750)."""
+    """The request carries no bearer token that this process knows (RFC 6750)."""
 
     status = 401
     slug = "unauthorized"
 
 
 class Forbidden(RingbackError):
-    """The token may not call this task, or the page that asks may not ask."""
+    """The token may not call this task, or the page's origin may not call at all."""
 
     status = 403
     slug = "forbidden"
 
 
 class UnknownTask(RingbackError):
-    """No such task may be called here."""
+    """No task of this name is exposed."""
 
     status = 404
     slug = "unknown-task"
 
 
 class UnknownRun(RingbackError):
-    """This caller has made no run with this id."""
+    """This caller has started no run with this id."""
 
     status = 404
     slug = "unknown-run"
 
 
 class ForgottenRun(RingbackError):
-    """The run was here, and is kept no longer."""
+    """The run existed and is no longer kept."""
 
     status = 410
     slug = "forgotten-run"
 
 
 class BodyTooLarge(RingbackError):
-    """The body is larger than this process takes."""
+    """The body is larger than RINGBACK_BODY_LIMIT."""
 
     status = 413
     slug = "body-too-large"
 
 
 class UnsupportedMediaType(RingbackError):
-    """The body is not declared to be JSON."""
+    """The Content-Type is not ``application/json``."""
 
     status = 415
     slug = "unsupported-media-type"
@@ -142,7 +147,7 @@ class KeyReused(RingbackError):
 
 
 class TooManyCalls(RingbackError):
-    """This caller calls more often than it may."""
+    """This caller calls more often than RINGBACK_RATE allows."""
 
     status = 429
     slug = "too-many-calls"
@@ -150,28 +155,28 @@ class TooManyCalls(RingbackError):
 
 
 class ClientGone(RingbackError):
-    """The client closed its connection; nobody reads this answer (499 is nginx's number for it)."""
+    """The client closed its connection, so this answer is not sent (499 is nginx's number for it)."""
 
     status = 499
     slug = "client-gone"
 
 
 class UnreadableReply(RingbackError):
-    """The worker's reply is not one that Celery's result protocol knows."""
+    """The worker's reply does not follow Celery's result protocol."""
 
     status = 502
     slug = "unreadable-reply"
 
 
 class LostRun(RingbackError):
-    """The process that waited for the run's result has ended, and the result went to it alone."""
+    """The process that waited for the run's result has ended, and no other process can get the result."""
 
     status = 502
     slug = "lost-run"
 
 
 class Refused(RingbackError):
-    """The call was not made, or cannot be said to have been made; asking again helps."""
+    """The call was not made, or its publish was not confirmed; the client may try again."""
 
     status = 503
     slug = "refused"
@@ -185,34 +190,34 @@ class OutboxFull(Refused):
 
 
 class TooManyHeld(Refused):
-    """More calls are waited for than this process may hold."""
+    """More calls wait for a result than RINGBACK_HELD_LIMIT allows."""
 
     slug = "too-many-held"
 
 
 class QueueTooLong(Refused):
-    """More tasks wait for a worker than may."""
+    """More tasks wait in the queue than RINGBACK_MAX_QUEUE allows."""
 
     slug = "queue-too-long"
     retry_after = 5
 
 
 class BrokerUnavailable(Refused):
-    """The broker has been out of reach, or refusing messages, for longer than the publish time-out."""
+    """The broker has been unreachable, or has refused messages, for longer than RINGBACK_PUBLISH_TIMEOUT."""
 
     slug = "broker-unavailable"
     retry_after = 2
 
 
 class RepliesUnavailable(Refused):
-    """Results have had no way back for longer than the publish time-out, so no call is made."""
+    """The connection for replies has been lost for longer than RINGBACK_PUBLISH_TIMEOUT, so no call is made."""
 
     slug = "replies-unavailable"
     retry_after = 2
 
 
 class StoreUnavailable(Refused):
-    """The Redis where processes share their runs cannot be reached, and the request needs it."""
+    """The Redis of REDIS_URL, where processes share their runs, cannot be reached, and the request needs it."""
 
     slug = "store-unavailable"
     retry_after = 2
@@ -225,7 +230,7 @@ class PublishUnconfirmed(Refused):
 
 
 class ShuttingDown(Refused):
-    """This process is ending; another one will answer."""
+    """This process is ending; another process can answer."""
 
     slug = "shutting-down"
     retry_after = 5
@@ -239,4 +244,8 @@ class DeadlineExceeded(RingbackError):
 
 
 class BadSetting(Exception):
-    """An environment variable or flag has a value that cannot be used."""
+    """An environment variable, a flag or a setting of the Celery app has a value that cannot be used."""
+
+
+class UnsupportedVersion(BadSetting):
+    """A library lacks a name that this package needs; the message lists what is missing and the tested versions."""

@@ -167,9 +167,9 @@ class Inside(ringback.RequestHandler):
         backend = tasks.app.backend
         self.write(
             {
-                "ledger": len(switchboard.ledger),
-                "outbox": len(switchboard.outbox),
-                "in_flight": switchboard.outbox.in_flight,
+                "ledger": switchboard.load.waiting,
+                "outbox": switchboard.load.outbox,
+                "in_flight": switchboard.load.unconfirmed,
                 "pending": sum(len(table) for table in backend._pending_results),
                 "buffered": len(backend._pending_messages),
                 "chatting": len(examples.chat.Chat.room.members),

@@ -26,41 +26,41 @@ def outage(clock: Clock) -> ReconnectBackoff:
 
 def test_a_connection_is_away_until_it_is_there(outage: ReconnectBackoff, clock: Clock) -> None:
     clock.now += 4
-    assert outage.exceeds(3)
+    assert outage.lost_for(3)
 
-    outage.end()
+    outage.connected()
     clock.now += 100
-    assert not outage.exceeds(3)
+    assert not outage.lost_for(3)
 
 
 def test_failed_attempts_do_not_begin_the_outage_anew(outage: ReconnectBackoff, clock: Clock) -> None:
     for _ in range(4):
-        outage.next_attempt()
+        outage.lost()
         clock.now += 1
 
-    assert outage.exceeds(3)
+    assert outage.lost_for(3)
 
 
 def test_pauses_grow_to_a_limit(outage: ReconnectBackoff) -> None:
-    pauses = [outage.next_attempt() for _ in range(7)]
+    pauses = [outage.lost() for _ in range(7)]
 
-    assert pauses == pytest.approx([0.0, 0.1, 0.3, 0.7, 1.0, 1.0, 1.0])
+    assert pauses == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
 
 
 def test_a_connection_that_held_is_looked_for_at_once(outage: ReconnectBackoff, clock: Clock) -> None:
     for _ in range(5):
-        outage.next_attempt()
-    outage.end()
+        outage.lost()
+    outage.connected()
     clock.now += 60
 
-    assert outage.next_attempt() == 0.0
+    assert outage.lost() == 0.0
 
 
 def test_a_connection_that_is_lost_at_once_every_time_is_not_hammered(outage: ReconnectBackoff, clock: Clock) -> None:
     pauses = []
     for _ in range(6):
-        outage.end()
+        outage.connected()
         clock.now += 0.01
-        pauses.append(outage.next_attempt())
+        pauses.append(outage.lost())
 
     assert pauses[-1] == 1.0

@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 
 from ringback.errors import OutboxFull
-from ringback.publish.outbox import Message, Outbox
+from ringback.publish import Message, Outbox
 
 
 def message(call_id: str, born: float = 0.0) -> Message:
     return Message(call_id, b"", "application/json", "utf-8", {}, {}, "", "celery", None, (), born=born)
+
+
+def put(outbox: Outbox, message: Message) -> None:
+    outbox.reserve(message.call_id)
+    outbox.put(message)
 
 
 def ids(messages: list[Message]) -> list[str]:
@@ -19,7 +24,7 @@ def ids(messages: list[Message]) -> list[str]:
 def test_messages_leave_in_the_order_they_came() -> None:
     outbox = Outbox(limit=10)
     for call_id in "abc":
-        outbox.put(message(call_id))
+        put(outbox, message(call_id))
 
     assert ids(outbox.take_all()) == ["a", "b", "c"]
     assert len(outbox) == 0
@@ -27,11 +32,11 @@ def test_messages_leave_in_the_order_they_came() -> None:
 
 def test_a_full_outbox_refuses_and_keeps_what_it_has() -> None:
     outbox = Outbox(limit=2)
-    outbox.put(message("a"))
-    outbox.put(message("b"))
+    put(outbox, message("a"))
+    put(outbox, message("b"))
 
     with pytest.raises(OutboxFull) as refusal:
-        outbox.put(message("c"))
+        put(outbox, message("c"))
 
     assert refusal.value.call_id == "c"
     assert ids(outbox.take_all()) == ["a", "b"]
@@ -39,22 +44,22 @@ def test_a_full_outbox_refuses_and_keeps_what_it_has() -> None:
 
 def test_what_is_in_flight_counts_towards_the_limit() -> None:
     outbox = Outbox(limit=1)
-    outbox.put(message("a"))
+    put(outbox, message("a"))
     outbox.take_all()
 
     with pytest.raises(OutboxFull):
-        outbox.put(message("b"))
+        put(outbox, message("b"))
 
-    outbox.settle()
-    outbox.put(message("b"))
+    outbox.release()
+    put(outbox, message("b"))
 
 
 def test_what_is_put_back_goes_first() -> None:
     outbox = Outbox(limit=3)
-    outbox.put(message("a"))
-    outbox.put(message("b"))
+    put(outbox, message("a"))
+    put(outbox, message("b"))
     taken = outbox.take_all()
-    outbox.put(message("new"))
+    put(outbox, message("new"))
 
     outbox.put_back(taken)
 
@@ -66,11 +71,11 @@ def test_it_is_done_when_nothing_is_in_it_or_in_flight() -> None:
     outbox = Outbox(limit=2)
     assert outbox.done.is_set()
 
-    outbox.put(message("a"))
+    put(outbox, message("a"))
     assert not outbox.done.is_set()
     outbox.take_all()
     assert not outbox.done.is_set()
-    outbox.settle()
+    outbox.release()
 
     assert outbox.done.is_set()
 
@@ -78,11 +83,11 @@ def test_it_is_done_when_nothing_is_in_it_or_in_flight() -> None:
 def test_old_messages_are_taken_out_alone() -> None:
     outbox = Outbox(limit=10)
     for call_id, born in (("older", 0.5), ("old", 1.0), ("young", 9.0)):
-        outbox.put(message(call_id, born))
+        put(outbox, message(call_id, born))
 
     assert ids(outbox.take_older(5.0)) == ["older", "old"]
-    assert outbox.find("young")
-    assert outbox.find("old") is None
+    assert outbox.withdraw("young")
+    assert not outbox.withdraw("old")
 
 
 def test_a_deadline_is_told_to_broker_and_worker() -> None:
@@ -94,3 +99,15 @@ def test_a_deadline_is_told_to_broker_and_worker() -> None:
     assert one.expires == 2.5
     assert one.properties["expiration"] == "2500"
     assert one.headers["expires"].endswith("+00:00")
+
+
+def test_a_reserved_place_counts_towards_the_limit_until_it_is_freed() -> None:
+    outbox = Outbox(limit=1)
+    outbox.reserve("a")
+
+    with pytest.raises(OutboxFull):
+        outbox.reserve("b")
+
+    outbox.cancel()
+    put(outbox, message("b"))
+    assert ids(outbox.take_all()) == ["b"]

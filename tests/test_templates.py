@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringback.errors import BadArguments
+from ringback.publish import Message
 from ringback.publish.celery_amqp import OutboxAMQP
-from ringback.publish.outbox import Message, Outbox
 from ringback.publish.templates import MessageTemplate
 
 VALUES = st.recursive(
@@ -31,16 +31,16 @@ class Sender(Celery):
     def __init__(self, **conf: Any) -> None:
         super().__init__("sender", broker="amqp://nobody@127.0.0.1:1//", set_as_current=False)
         self.conf.update(conf)
-        self.amqp = OutboxAMQP(self)
-        self.amqp.outbox, self.amqp.admit = Outbox(1000), lambda call_id, queue: self.admitted.append(queue)
         self.admitted: list[str | None] = []
+        self.accepted: list[Message] = []
+        self.amqp = OutboxAMQP(self, lambda call_id, queue: self.admitted.append(queue), self.accepted.append)
         self.send_task = self.amqp.send_task
 
     def message(self, *args: Any, **options: Any) -> Message:
         """The message of a call of the task ``test``."""
         self.send_task("test", *args, **options)
-        [message] = self.amqp.outbox.take_all()
-        self.amqp.outbox.settle()
+        [message] = self.accepted
+        self.accepted.clear()
         return message
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from ringback.web.timeouts import SharedTimeout
+from ringback.timeouts import SharedTimeout
 
 SECONDS = 0.05
 
@@ -20,13 +20,13 @@ def test_who_takes_too_long_is_named_in_turn_and_nobody_else() -> None:
         late: asyncio.Queue[str] = asyncio.Queue()
         limit = SharedTimeout(SECONDS, late.put_nowait)
         for who in "abcd":
-            limit.begin(who)
-        limit.end("a")
-        limit.end("c")
-        limit.end("nobody")
+            limit.start(who)
+        limit.stop("a")
+        limit.stop("c")
+        limit.stop("nobody")
 
         assert [await late.get(), await late.get()] == ["b", "d"]
-        limit.begin("e")
+        limit.start("e")
         assert await late.get() == "e"
         assert late.empty()
 
@@ -38,11 +38,11 @@ def test_who_is_named_has_had_the_whole_time() -> None:
         late: asyncio.Queue[float] = asyncio.Queue()
         clock = asyncio.get_running_loop().time
         limit = SharedTimeout[str](SECONDS, lambda who: late.put_nowait(clock()))
-        limit.begin("first")
+        limit.start("first")
         await asyncio.sleep(SECONDS / 2)
-        limit.end("first")
+        limit.stop("first")
         began = clock()
-        limit.begin("second")  # the timer rings for the first
+        limit.start("second")  # the timer rings for the first
 
         assert await late.get() >= began + SECONDS
 
@@ -52,9 +52,9 @@ def test_who_is_named_has_had_the_whole_time() -> None:
 def test_where_nobody_is_left_no_timer_is() -> None:
     async def conversation() -> None:
         limit = SharedTimeout[str](SECONDS, lambda who: None)
-        limit.begin("somebody")
-        limit.end("somebody")
-        while limit._timer is not None:
+        limit.start("somebody")
+        limit.stop("somebody")
+        while limit._timer.armed:
             await asyncio.sleep(SECONDS)
 
     run(conversation())

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError, create_model
 
 from ringback.errors import BadArguments
-from ringback.json_text import to_json
+from ringback.runs import to_json
 
 #: Problems that are told one by one. A body of 1 MiB has room for 200 000, which take pydantic 0.2 s to list.
 MOST_PROBLEMS = 1000

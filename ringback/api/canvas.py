@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from ringback.api.tasks import CallBody, Calls
 from ringback.errors import BadArguments
-from ringback.runs.canvas import Chain, Chord, Group, Member, Step, members_of
-from ringback.runs.submission import Submission
+from ringback.runs import Chain, Chord, Group, Member, Step, Submission, TaskCall, members_of
 
-#: Members of one canvas.
+#: The most tasks of one canvas.
 MOST = 1000
 
 
@@ -24,21 +23,21 @@ class CallStep(CallBody):
 
 
 class ChainStep(BaseModel):
-    """One after the other."""
+    """Steps that run one after the other."""
 
     model_config = ConfigDict(extra="forbid")
     chain: Annotated[list[AnyStep], Field(min_length=1, max_length=MOST)]
 
 
 class GroupStep(BaseModel):
-    """All at once."""
+    """Steps that run at once."""
 
     model_config = ConfigDict(extra="forbid")
     group: Annotated[list[AnyStep], Field(min_length=1, max_length=MOST)]
 
 
 class ChordParts(BaseModel):
-    """A group, and the task that gets its results."""
+    """The steps that run at once, and the task that gets their results."""
 
     model_config = ConfigDict(extra="forbid")
     header: Annotated[list[AnyStep], Field(min_length=1, max_length=MOST)]
@@ -46,7 +45,7 @@ class ChordParts(BaseModel):
 
 
 class ChordStep(BaseModel):
-    """A group, and then a task."""
+    """A group, and the task that gets its results."""
 
     model_config = ConfigDict(extra="forbid")
     chord: ChordParts
@@ -67,20 +66,22 @@ class Canvas(Calls):
     """``/v1/canvas``."""
 
     async def post(self) -> None:
-        """Have them run, and answer with the result of the last, or the results of all."""
+        """Run a canvas, and answer with the result of its last task, or with the results of all."""
         body = self.body(CanvasBody).root
         tree = self._build(body, 0)
+        assert not isinstance(tree, Member)
         if len(list(members_of(tree))) > MOST:
             raise BadArguments(f"a canvas has up to {MOST} tasks")
-        (name,) = body.model_fields_set
-        document = json.loads(self.request.body)
+        (kind,) = body.model_fields_set
+        call = TaskCall(kind, [json.loads(self.request.body)], {})
         key, cancel_after = self.key(), self.cancel_after()
-        await self.hold(
-            Submission(self.caller.name, name, [document], {}, key=key, cancel_after=cancel_after, canvas=tree)
-        )
+        await self.hold(Submission(self.caller.name, call, key=key, cancel_after=cancel_after, canvas=tree))
 
     def _build(self, step: AnyStep, before: int) -> Step:
-        """The tree of checked orders. ``before``: how many arguments a step gets from the one before it."""
+        """Build the tree of checked calls.
+
+        :param before: how many arguments a step gets from the one before it.
+        """
         if isinstance(step, CallStep):
             return self._member(step, before)
         if isinstance(step, GroupStep):
@@ -95,4 +96,4 @@ class Canvas(Calls):
         task = self.gateway.tasks.find(self.caller, step.task)
         if task.ignores_result:
             raise BadArguments(f"{step.task} ignores its result, so nothing can wait for it")
-        return Member(self.order(task, step, before=before), str(uuid4()))
+        return Member(self.call(task, step, before), str(uuid4()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import tornado.web
 
-from ringback.web.handlers import RequestHandler
+from ringback.web import RequestHandler
 
 #: Asks for a token where one is needed: it is sent with the description's request and with all that follow.
 PAGE = """<!doctype html>

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from ringback.api.access import Access, Caller
 from ringback.api.task_catalogue import TaskCatalogue
-from ringback.calls.switchboard import Switchboard
-from ringback.runs.redis_store import RunStore
-from ringback.runs.registry import Runs
-from ringback.runs.shared import SharedRuns
+from ringback.calls import Switchboard
+from ringback.errors import BadSetting
+from ringback.runs import RunRegistry
 
 
 class Gateway:
-    """A Celery app behind HTTP: its tasks, its runs, and who may call them."""
+    """A Celery app behind HTTP: its tasks, its runs, and what each caller may do.
+
+    :raises BadSetting: REDIS_URL is set and redis-py is not installed.
+    """
 
     def __init__(self, switchboard: Switchboard) -> None:
         self.switchboard = switchboard
@@ -19,9 +21,16 @@ class Gateway:
         self.access = Access(self.settings)
         self.tasks = TaskCatalogue(switchboard.app, self.settings)
         self.descriptions: dict[Caller, str] = {}  #: ``/openapi.json`` for each caller
+        self.runs = RunRegistry(switchboard)
         if self.settings.redis_url:
-            store = RunStore(self.settings.redis_url, self.settings.keep)
-            switchboard.components.append(store)
-            self.runs: Runs = SharedRuns(switchboard, store)
-        else:
-            self.runs = Runs(switchboard)
+            self._share_runs()
+
+    def _share_runs(self) -> None:
+        try:
+            from ringback.runs.redis_store import RedisStore
+            from ringback.runs.shared import RedisPeers
+        except ImportError as error:
+            raise BadSetting("REDIS_URL needs redis-py: pip install 'ringback[redis]'") from error
+        store = RedisStore(self.settings.redis_url, self.settings.keep)
+        self.switchboard.add(store)
+        self.runs.peers = RedisPeers(self.runs, self.switchboard, store)

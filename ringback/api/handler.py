@@ -1,4 +1,4 @@
-"""What every handler of the HTTP interface does: know its caller, read JSON, wait for a run and answer with it."""
+"""What the handlers of the HTTP interface share: knowing the caller, reading JSON, waiting for a run, answering."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from tornado.httputil import HTTPHeaders
 from ringback.api.arguments import problems, shorten
 from ringback.api.gateway import Gateway
 from ringback.errors import BadRequest, ClientGone, Forbidden, UnsupportedMediaType
-from ringback.runs.run import Run
-from ringback.runs.submission import Submission
-from ringback.web.handlers import RequestHandler
+from ringback.runs import Run, Submission
+from ringback.web import RequestHandler
 
 Body = TypeVar("Body", bound=BaseModel)
 
-#: Headers that go with a call and come back with its answer, each with the name that the task's request has it under,
-#: and what it may look like: W3C Trace Context 3.2 and 3.3, and a line of printable ASCII.
+#: Headers that travel with a call and come back with its answer. For each: its name in the task's request, and its
+#: syntax (W3C Trace Context 3.2 and 3.3; printable ASCII).
 TRACE = {
     "traceparent": (
         "traceparent",
@@ -39,10 +38,10 @@ TRACE = {
 class ApiHandler(RequestHandler):
     """A request to the HTTP interface."""
 
-    open_to_all = False  #: whether it needs no token
+    open_to_all = False  #: whether it answers without a token
 
     def initialize(self, gateway: Gateway) -> None:
-        """Tornado calls this."""
+        """Take the route's argument, as Tornado's ``initialize``."""
         self.gateway = gateway
         self._given = frozenset(self.request.headers)
         self._run: Run | None = None
@@ -50,10 +49,10 @@ class ApiHandler(RequestHandler):
         self._waiter: asyncio.Future[bool] | None = None
 
     def prepare(self) -> None:
-        """Find out who asks.
+        """Find out which caller asks.
 
-        :raises Unauthorized: nobody that is known.
-        :raises Forbidden: a page of another origin asks.
+        :raises Unauthorized: the request has no known token.
+        :raises Forbidden: a page of an origin that is not allowed asks.
         """
         super().prepare()
         self._received = asyncio.get_running_loop().time()
@@ -63,12 +62,12 @@ class ApiHandler(RequestHandler):
             self.caller = self.gateway.access.caller(self.header("Authorization"))
 
     def options(self, *_: str) -> None:
-        """A browser's question before a cross-origin request (Fetch, "CORS protocol")."""
+        """Answer a browser's question before a cross-origin request (Fetch, "CORS protocol")."""
         self.set_status(204)
         self.set_header("Allow", ", ".join(self._methods()))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """As for every error, with the headers that a refusal needs."""
+        """Answer as for every error, with the headers that 401 and 405 need."""
         self._set_common_headers()
         if status_code == 401:
             self.set_header("WWW-Authenticate", "Bearer")
@@ -76,52 +75,58 @@ class ApiHandler(RequestHandler):
             self.set_header("Allow", ", ".join(self._methods()))
         super().write_error(status_code, **kwargs)
 
-    async def make(self, order: Submission) -> tuple[Run, bool]:
-        """The run of this order, which this request is about from now on, and whether it was there before."""
-        self._run, repeated = await self.gateway.runs.make(order, self)
-        self._stay()
+    async def submit(self, submission: Submission) -> tuple[Run, bool]:
+        """Start a run, or find the one that is repeated; the request waits for it from now on.
+
+        :returns: the run, and whether it was there before.
+        :raises ClientGone: the client has gone meanwhile.
+        """
+        self._run, repeated = await self.gateway.runs.submit(submission, self)
+        self._check_client()
         return self._run, repeated
 
-    async def find(self, id: str) -> Run:
-        """The caller's run with this id, which this request is about from now on.
+    async def find(self, run_id: str) -> Run:
+        """Find the caller's run of this id; the request waits for it from now on.
 
         :raises UnknownRun: there is none.
-        :raises ForgottenRun: it is kept no longer.
+        :raises ForgottenRun: it is no longer kept.
+        :raises ClientGone: the client has gone meanwhile.
         """
-        self._run = await self.gateway.runs.find(self.caller.name, id, self)
-        self._stay()
+        self._run = await self.gateway.runs.find(self.caller.name, run_id, self)
+        self._check_client()
         return self._run
 
     def on_finish(self) -> None:
-        """Tornado calls this when the request is answered."""
+        """Leave the run. Tornado calls this when the request is answered."""
         if self._run is not None:
             self.gateway.runs.leave(self._run, self)
 
     def on_connection_close(self) -> None:
-        """The client has gone: stop waiting, and perhaps drop the run."""
+        """Stop to wait because the client has gone, and drop the run if RINGBACK_CLIENT_GONE says so."""
         super().on_connection_close()
         self._gone = True
         if self._run is None:
             return
         self.gateway.runs.leave(self._run, self)
-        self.gateway.runs.abandon(self._run)
+        self.gateway.runs.on_client_gone(self._run)
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(ClientGone("the client has gone", self._run.id))
+            self._waiter.set_exception(ClientGone("the client has gone", self._run.run_id))
 
-    def _stay(self) -> None:
+    def _check_client(self) -> None:
         """Raise if the client has gone while its run was looked for."""
         if self._gone:
             self.on_connection_close()
             raise ClientGone("the client has gone")
 
     async def wait(self, until: Callable[[], bool], seconds: float) -> bool:
-        """Whether ``until()`` became true of the run within so many seconds.
+        """Wait for a condition of the run; returns whether it came true within so many seconds.
 
-        :raises ClientGone: there is nobody left to tell.
+        :raises ClientGone: the client has gone.
+        :raises RingbackError: the run was refused.
         """
         assert self._run is not None
         if self._gone:
-            raise ClientGone("the client has gone", self._run.id)
+            raise ClientGone("the client has gone", self._run.run_id)
         self._waiter = self._run.wait(until, seconds)
         try:
             return await self._waiter
@@ -129,19 +134,20 @@ class ApiHandler(RequestHandler):
             self._waiter = None  # its exception knows us, by its traceback
 
     def header(self, name: str) -> str | None:
-        """What the client says in this header; most are not there, which Tornado finds out with an exception."""
+        """The value of a header, if the request has it. Tornado's ``get`` raises and catches an exception if not."""
         return self.request.headers[name] if _as_tornado_has_it(name) in self._given else None
 
     def trace(self) -> dict[str, str]:
-        """The trace headers of this request, as a task's message carries them."""
+        """The trace headers of this request, under the names that a task's request has them."""
         found = ((self.header(header), *rest) for header, rest in TRACE.items())
         return {name: value for value, name, pattern in found if value and pattern.fullmatch(value)}
 
     def body(self, shape: type[Body]) -> Body:
-        """The request's JSON in this shape.
+        """Read the request's JSON body.
 
-        :raises UnsupportedMediaType: it is not declared to be JSON.
-        :raises BadRequest: it is none, or has another shape.
+        :param shape: the model that the body must fit.
+        :raises UnsupportedMediaType: the Content-Type is not JSON.
+        :raises BadRequest: the body is not JSON, or does not fit.
         """
         media_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if self.request.body and media_type != "application/json":
@@ -149,7 +155,7 @@ class ApiHandler(RequestHandler):
         return read_json(self.request.body, shape)
 
     def answer(self, document: str, status: int = 200) -> None:
-        """Finish with this JSON."""
+        """Finish with this JSON document."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
         self.finish(document + "\n")
@@ -162,7 +168,7 @@ class ApiHandler(RequestHandler):
 
     @property
     def age(self) -> float:
-        """Seconds since the request came."""
+        """Seconds since the request arrived."""
         return asyncio.get_running_loop().time() - self._received
 
     def _set_common_headers(self) -> None:
@@ -198,9 +204,10 @@ _UNIMPLEMENTED = RequestHandler.get  # what Tornado has for a method that a hand
 
 
 def read_json(text: bytes, shape: type[Body]) -> Body:
-    """The JSON in this shape; nothing at all stands for an empty object.
+    """Read JSON; an empty text stands for an empty object.
 
-    :raises BadRequest: it is none, or has another shape.
+    :param shape: the model that it must fit.
+    :raises BadRequest: it is not JSON, or does not fit.
     """
     try:
         if b"NaN" in text or b"Infinity" in text:  # which pydantic takes for numbers, and RFC 8259 does not
@@ -214,10 +221,10 @@ def read_json(text: bytes, shape: type[Body]) -> Body:
 
 
 def read_seconds(name: str, text: str) -> float:
-    """The number of seconds that this text gives.
+    """Read a number of seconds.
 
-    :param name: of the parameter.
-    :raises BadRequest: it is no number from 0 to 10^9.
+    :param name: of the parameter, for the error.
+    :raises BadRequest: it is not a number from 0 to 10^9.
     """
     if re.fullmatch(r"[0-9.eE+-]{1,32}", text):
         with suppress(ValueError):

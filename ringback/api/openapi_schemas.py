@@ -1,29 +1,29 @@
-"""The parts of ``/openapi.json`` that are the same whatever the tasks are (OpenAPI 3.1). Pure data."""
+"""The parts of ``/openapi.json`` that do not depend on the tasks (OpenAPI 3.1). Pure data."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ringback.api.runs import ID
-from ringback.runs.run import RANK
+from ringback.runs import State
 
 Document = dict[str, Any]
 
 #: What can go wrong with any request, and with one that has a task run.
-ALWAYS = {400: "not understood", 401: "no known token", 403: "not allowed", 413: "the body is too large"}
+ALWAYS = {400: "the request cannot be read", 401: "no known token", 403: "not allowed", 413: "the body is too large"}
 CALLING = {
     404: "no such task",
     409: "the task was revoked",
-    410: "the run is kept no longer",
-    415: "no JSON",
+    410: "the run is no longer kept",
+    415: "the body is not JSON",
     422: "the arguments do not fit, or the key stands for another request",
     429: "too many calls",
     500: "the task failed",
     502: "its result cannot be read",
-    503: "not made; ask again",
+    503: "not made; try again",
     504: "not started or not ended in time",
 }
-FINDING = {404: "no such run", 410: "the run is kept no longer", 503: "the store cannot be reached"}
+FINDING = {404: "no such run", 410: "the run is no longer kept", 503: "the store cannot be reached"}
 
 
 def ref(name: str) -> Document:
@@ -77,7 +77,7 @@ RUN = {
     "properties": {
         "id": TEXT,
         "task": TEXT,
-        "state": {"enum": list(RANK)},
+        "state": {"enum": list(dict.fromkeys(state.shown for state in State if state is not State.REFUSED))},
         "timestamps": {"type": "object", "additionalProperties": {"type": "string", "format": "date-time"}},
         "links": {"type": "object", "additionalProperties": TEXT},
         "progress": {},
@@ -107,42 +107,3 @@ CALL_RESPONSES = {
         "headers": {"Location": {"schema": TEXT}, "Retry-After": {"schema": {"type": "integer"}}},
     },
 } | problems(CALLING)
-OPERATIONS = {
-    "/v1/tasks": {
-        "get": {
-            "summary": "The tasks",
-            "tags": ["tasks"],
-            "responses": {"200": answer({"type": "object"}, "the tasks")} | problems({}),
-        }
-    },
-    "/livez": {
-        "get": {
-            "summary": "Alive?",
-            "tags": ["operations"],
-            "responses": {"200": answer({"type": "object"}, "yes")} | problems({}),
-        }
-    },
-    "/readyz": {
-        "get": {
-            "summary": "Able to serve?",
-            "tags": ["operations"],
-            "responses": {"200": answer({"type": "object"}, "yes")} | problems({503: "no"}),
-        }
-    },
-    "/v1/queues": {
-        "get": {
-            "summary": "How full the queues are",
-            "tags": ["operations"],
-            "responses": {"200": answer(QUEUES, "the queues that exist")}
-            | problems({503: "the broker cannot be asked"}),
-        }
-    },
-    "/metrics": {
-        "get": {
-            "summary": "For Prometheus",
-            "tags": ["operations"],
-            "responses": {"200": {"description": "the metrics", "content": {"text/plain": {"schema": TEXT}}}}
-            | problems({}),
-        }
-    },
-}

@@ -1,14 +1,16 @@
-"""``/v1/runs/{id}``: one run, to be polled, made under the caller's own id, or cancelled."""
+"""``/v1/runs/{id}``: one run, to be polled, started under the caller's own id, or cancelled."""
 
 from __future__ import annotations
 
 import re
 
+from ringback.api.documents import run_document
 from ringback.api.handler import read_seconds
 from ringback.api.tasks import CallBody, Calls
 from ringback.errors import BadRequest
+from ringback.runs import Submission
 
-#: What a caller may choose for an id: the unreserved characters of RFC 3986, so that it is its own path.
+#: The ids that a caller may choose: the unreserved characters of RFC 3986, so that an id is its own path.
 ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
@@ -19,34 +21,33 @@ class RunBody(CallBody):
 
 
 class OneRun(Calls):
-    """One run."""
+    """``/v1/runs/{id}``."""
 
-    async def get(self, id: str) -> None:
-        """Its state, and its result when it has ended; ``?wait=N`` waits for that, N seconds at most."""
+    async def get(self, run_id: str) -> None:
+        """Answer with its state, and its result if it has ended; ``?wait=N`` waits up to N seconds for its end."""
         seconds = read_seconds("wait", self.get_query_argument("wait", "0"))
-        run = await self.find(id)
-        await self.wait(lambda: run.closed, min(seconds, self.gateway.settings.deadline))
-        if run.refusal is not None:
-            raise run.refusal
-        if run.closed:
-            self.answer(run.document())
+        run = await self.find(run_id)
+        await self.wait(lambda: run.has_ended, min(seconds, self.gateway.settings.deadline))
+        if run.has_ended:
+            self.answer(run_document(run))
         else:
             await self.answer_later(run)
 
-    async def put(self, id: str) -> None:
-        """Make it, if it is not there."""
-        if not ID.fullmatch(id):
+    async def put(self, run_id: str) -> None:
+        """Start it, unless it exists."""
+        if not ID.fullmatch(run_id):
             raise BadRequest("an id has up to 128 letters, digits and -._~")
         body = self.body(RunBody)
         task = self.gateway.tasks.find(self.caller, body.task)
-        await self.hold(self.order(task, body, id=id, cancel_after=self.cancel_after()))
+        call, cancel_after = self.call(task, body), self.cancel_after()
+        await self.hold(Submission(self.caller.name, call, chosen_id=run_id, cancel_after=cancel_after))
 
-    async def delete(self, id: str) -> None:
+    async def delete(self, run_id: str) -> None:
         """Cancel it; ``?terminate=true`` stops it even if it is running."""
-        run = await self.find(id)
+        run = await self.find(run_id)
         terminate = self.get_query_argument("terminate", "false")
         if terminate not in ("true", "false"):
             raise BadRequest("terminate: true or false")
         self.gateway.runs.cancel(run, terminate == "true")
-        await self.wait(lambda: run.closed, 0)
-        self.answer(run.document(), 200 if run.closed else 202)
+        await self.wait(lambda: run.has_ended, 0)
+        self.answer(run_document(run), 200 if run.has_ended else 202)

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ringback.api.access import matches
+from ringback.api.documents import run_document
 from ringback.api.handler import ApiHandler, read_seconds
 from ringback.api.task_catalogue import KnownTask
 from ringback.errors import BadArguments, BadRequest, UnreadableReply
-from ringback.runs.run import SUCCESS, Run
-from ringback.runs.submission import Submission
+from ringback.runs import Run, State, Submission, TaskCall
 
 #: Seconds after which a client that polls may ask again.
 RETRY_AFTER = "1"
@@ -121,8 +121,8 @@ class Calls(ApiHandler):
             raise BadRequest("Idempotency-Key: from 1 to 255 characters")
         return key
 
-    def order(self, task: KnownTask, body: CallBody, before: int = 0, **more: Any) -> Submission:
-        """What is to be done, checked.
+    def call(self, task: KnownTask, body: CallBody, before: int = 0) -> TaskCall:
+        """Check a call of a task.
 
         :param before: so many arguments come before those of the body.
         :raises BadArguments: the arguments do not fit the task, or there is no such queue.
@@ -130,26 +130,24 @@ class Calls(ApiHandler):
         task.check(body.args, body.kwargs, before)
         options = body.options.model_dump(exclude_none=True)
         queue = options.get("queue")
-        if queue is not None and queue not in self.gateway.switchboard.queues.names:
+        if queue is not None and queue not in self.gateway.switchboard.queue_names:
             raise BadArguments(f"there is no queue {queue!r}; RINGBACK_QUEUES names those beside the app's own")
-        return Submission(self.caller.name, task.name, body.args, body.kwargs, options, self.trace(), **more)
+        return TaskCall(task.name, body.args, body.kwargs, options, self.trace())
 
-    async def hold(self, order: Submission) -> None:
+    async def hold(self, submission: Submission) -> None:
         """Have a task run, and answer with its result, or with where to find it.
 
         :raises TooManyCalls: the caller calls too often.
         :raises RingbackError: no run was made.
         """
         self.gateway.access.spend(self.caller)
-        run, repeated = await self.make(order)
-        if repeated and run.closed:
+        run, repeated = await self.submit(submission)
+        if repeated and run.has_ended:
             self.set_header("Idempotent-Replayed", "true")
         await self.wait_as_preferred(run)
-        if run.refusal is not None:
-            raise run.refusal
         if run.error is not None:
             self.answer_with_problem(run.error)
-        elif run.state == SUCCESS:
+        elif run.state is State.SUCCESS:
             self.answer_with_result(run)
         else:
             await self.answer_later(run)
@@ -167,20 +165,20 @@ class Calls(ApiHandler):
             limit = 0
             self.set_header("Preference-Applied", "respond-async")
         if limit:
-            await self.wait(lambda: run.closed, limit - self.age)
+            await self.wait(lambda: run.has_ended, limit - self.age)
         else:
-            await self.wait(lambda: run.made, 2 * self.gateway.settings.publish_timeout)
+            await self.wait(lambda: run.is_queued, 2 * self.gateway.settings.publish_timeout)
 
     def answer_with_result(self, run: Run) -> None:
         """200, or what the task says if it sets its own answer."""
         if not matches(run.task, self.gateway.settings.http_answers):
-            self.answer(run.document())
+            self.answer(run_document(run))
             return
         try:
             answer = HttpAnswer.model_validate_json(run.result or "", strict=True)
         except ValidationError as error:
             why = f"the result of {run.task} is to be an HTTP answer, and is not: {error.errors()[0]['msg']}"
-            raise UnreadableReply(why, run.id) from error
+            raise UnreadableReply(why, run.run_id) from error
         for name, value in answer.headers.items():
             self.set_header(name, value)
         self.set_status(answer.status)
@@ -189,13 +187,13 @@ class Calls(ApiHandler):
     async def answer_later(self, run: Run) -> None:
         """202: the run goes on, and here is where it can be found (RFC 9110, 15.3.3)."""
         run.detach()
-        await self.gateway.runs.told(run)
-        self.set_header("Location", f"/v1/runs/{run.id}")
+        await self.gateway.runs.replicated(run)
+        self.set_header("Location", f"/v1/runs/{run.run_id}")
         self.set_header("Retry-After", RETRY_AFTER)
-        self.answer(run.document(), 202)
+        self.answer(run_document(run), 202)
 
 
-class CallTask(Calls):
+class OneTask(Calls):
     """``/v1/tasks/{name}``: one task."""
 
     def get(self, name: str) -> None:
@@ -205,5 +203,5 @@ class CallTask(Calls):
     async def post(self, name: str) -> None:
         """Call it."""
         task = self.gateway.tasks.find(self.caller, name)
-        order = self.order(task, self.body(CallBody), key=self.key(), cancel_after=self.cancel_after())
-        await self.hold(order)
+        call = self.call(task, self.body(CallBody))
+        await self.hold(Submission(self.caller.name, call, key=self.key(), cancel_after=self.cancel_after()))

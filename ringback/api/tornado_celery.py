@@ -1,6 +1,6 @@
 """The routes of tornado-celery, field by field, so that its users can move by changing a host name.
 
-What it did wrong is not kept: an unknown id is 404, not ``PENDING`` for ever, and a result may be ``0`` or ``null``.
+Its faults are not kept: an unknown id is 404, not ``PENDING`` for ever, and a result may be ``0`` or ``null``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from pydantic import Field
 from ringback.api.handler import read_json
 from ringback.api.tasks import CallBody, Calls, Options, Seconds
 from ringback.errors import DeadlineExceeded
-from ringback.runs.run import EXPIRED, FAILURE, FINAL, PROGRESS, REVOKED, STARTED, SUCCESS, Run
+from ringback.runs import Run, State, Submission, to_json_object
 
 #: Our states by the names that Celery's clients know; the others are all PENDING.
-CELERY_STATES = {**{state: state for state in (STARTED, PROGRESS, SUCCESS, FAILURE, REVOKED)}, EXPIRED: REVOKED}
+CELERY_STATES = {
+    **{state: state.value for state in (State.STARTED, State.PROGRESS, State.SUCCESS, State.FAILURE, State.REVOKED)},
+    State.EXPIRED: "REVOKED",
+}
 
 
 class ApplyBody(Options):
@@ -31,7 +34,7 @@ class TaskNames(Calls):
     """``GET /``."""
 
     def get(self) -> None:
-        """The names of the tasks."""
+        """Answer with the names of the tasks."""
         self.write("Tasks: " + ", ".join(task.name for task in self.gateway.tasks.all(self.caller)))
 
 
@@ -39,27 +42,25 @@ class ApplyAsync(Calls):
     """``POST /apply-async/<task>/``."""
 
     async def post(self, name: str) -> None:
-        """Call a task, and tell its id as soon as the broker has it."""
+        """Call a task, and answer with its id as soon as the broker has it."""
         run = await self.apply(name)
-        await self.wait(lambda: run.made, 2 * self.gateway.settings.publish_timeout)
-        if run.refusal is not None:
-            raise run.refusal
+        await self.wait(lambda: run.is_queued, 2 * self.gateway.settings.publish_timeout)
         run.detach()
-        await self.gateway.runs.told(run)
-        self.answer(json.dumps({"task-id": run.id, "state": state(run)}))
+        await self.gateway.runs.replicated(run)
+        self.answer(json.dumps({"task-id": run.run_id, "state": celery_state(run)}))
 
     async def apply(self, name: str) -> Run:
-        """The run that the request asks for.
+        """Start the run that the request asks for.
 
-        :raises RingbackError: it was not made.
+        :raises RingbackError: it was not started.
         """
         task = self.gateway.tasks.find(self.caller, name)
-        # Any media type: its users post with curl -d. That no page of another origin does is checked already.
+        # Any media type: its users post with curl -d. Pages of other origins are refused already.
         body = read_json(self.request.body, ApplyBody)
         options = Options(**body.model_dump(include=set(Options.model_fields)))
-        call = CallBody(args=body.args, kwargs=body.kwargs, options=options)
+        call = self.call(task, CallBody(args=body.args, kwargs=body.kwargs, options=options))
         self.gateway.access.spend(self.caller)
-        run, _ = await self.make(self.order(task, call, cancel_after=body.timeout or None))
+        run, _ = await self.submit(Submission(self.caller.name, call, cancel_after=body.timeout or None))
         return run
 
 
@@ -69,45 +70,42 @@ class Apply(ApplyAsync):
     async def post(self, name: str) -> None:
         """Call a task, and answer when it has ended.
 
-        :raises DeadlineExceeded: it has not, within the longest time that this process holds a request.
+        :raises DeadlineExceeded: it has not ended within RINGBACK_DEADLINE.
         """
         run = await self.apply(name)
-        await self.wait(lambda: run.closed, self.gateway.settings.deadline - self.age)
-        if run.refusal is not None:
-            raise run.refusal
-        if run.state not in FINAL:
+        await self.wait(lambda: run.has_ended, self.gateway.settings.deadline - self.age)
+        if not run.state.is_final:
             run.detach()
-            raise DeadlineExceeded(f"the task goes on; ask for /tasks/result/{run.id}/", run.id)
-        self.answer(document(run))
+            raise DeadlineExceeded(f"the task goes on; ask for /tasks/result/{run.run_id}/", run.run_id)
+        self.answer(celery_document(run))
 
 
 class TaskResult(Calls):
     """``GET /tasks/result/<id>/``."""
 
-    async def get(self, id: str) -> None:
-        """The state of a run, and what came of it."""
-        run = await self.find(id)
-        self.answer(document(run))
+    async def get(self, run_id: str) -> None:
+        """Answer with the state of a run, and its result or error."""
+        self.answer(celery_document(await self.find(run_id)))
 
 
 class RevokeTask(Calls):
     """``DELETE /tasks/revoke/<id>/``."""
 
-    async def delete(self, id: str) -> None:
-        """Have a run dropped, unless it is running."""
-        self.gateway.runs.cancel(await self.find(id))
-        self.answer(json.dumps({"task-id": id}))
+    async def delete(self, run_id: str) -> None:
+        """Cancel a run, unless it is running."""
+        self.gateway.runs.cancel(await self.find(run_id))
+        self.answer(json.dumps({"task-id": run_id}))
 
 
-def state(run: Run) -> str:
-    """Its state, as Celery calls it."""
-    return CELERY_STATES.get(run.state, "PENDING")
+def celery_state(run: Run) -> str:
+    """The state of a run, as Celery calls it."""
+    state: str = CELERY_STATES.get(run.state, "PENDING")
+    return state
 
 
-def document(run: Run) -> str:
-    """What tornado-celery tells of a run."""
-    members: dict[str, Any] = {"task-id": run.id, "state": state(run)}
-    if run.state == FAILURE and run.error is not None:
+def celery_document(run: Run) -> str:
+    """A run, as tornado-celery describes it."""
+    members: dict[str, Any] = {"task-id": run.run_id, "state": celery_state(run)}
+    if run.state is State.FAILURE and run.error is not None:
         members |= {"error": run.error["detail"], "traceback": run.error.get("traceback")}
-    text = json.dumps(members)
-    return f'{text[:-1]}, "result": {run.result}}}' if run.state == SUCCESS else text
+    return to_json_object(members, result=run.result)

@@ -1,29 +1,30 @@
 """``/v1/socket``: many calls over one WebSocket, each with its states and its result.
 
-The client sends ``{"id": …, "task": …, "args": […], "kwargs": {…}}``, and gets ``{"id": …, "run": …, "event": …,
-"data": …}`` for whatever happens to that run, up to the event ``result``, or one ``error``. ``{"id": …, "cancel":
-true}`` drops a run. The id is the client's own and may be used again when its run has ended.
+The client sends ``{"id": …, "task": …, "args": […], "kwargs": {…}}``. It gets ``{"id": …, "run": …, "event": …, "data":
+…}`` for each event of that run, up to the event ``result``, or one ``error``. ``{"id": …, "cancel": true}`` cancels a
+run. The id is the client's own and may be used again when its run has ended.
 
-A client that does not read is waited for: of each run one event is under way, and messages that it sends stay unread.
+A client that does not read slows down only itself: of each run one event is under way, and its messages stay unread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from ringback.api.documents import shown_events
 from ringback.api.gateway import Gateway
 from ringback.api.handler import read_json
 from ringback.api.tasks import CallBody, Calls
 from ringback.errors import BadRequest, KeyReused, RingbackError, ShuttingDown, TooManyCalls
-from ringback.runs.run import Run
-from ringback.web.handlers import HeldRequest
+from ringback.runs import Run, Submission, to_json, to_json_object
+from ringback.web import HeldRequest
 
-#: Runs that one socket may have open; each may have a message under way to a client that does not read.
+#: The most open runs of one socket. Each may have a message under way to a client that does not read.
 OPEN_RUNS = 1000
 
 #: "Going Away" (RFC 6455, 7.4.1).
@@ -33,7 +34,7 @@ Id = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class Envelope(BaseModel):
-    """What every message has."""
+    """What every message of a client has."""
 
     model_config = ConfigDict(extra="allow")
     id: Id
@@ -41,7 +42,7 @@ class Envelope(BaseModel):
 
 
 class SocketCall(CallBody):
-    """Call a task."""
+    """The message that calls a task."""
 
     id: Id
     task: str
@@ -50,7 +51,7 @@ class SocketCall(CallBody):
 
 
 class SocketCancel(BaseModel):
-    """Drop a run."""
+    """The message that cancels a run."""
 
     model_config = ConfigDict(extra="forbid")
     id: Id
@@ -59,98 +60,98 @@ class SocketCancel(BaseModel):
 
 
 class Socket(Calls, WebSocketHandler):
-    """One socket."""
+    """One WebSocket."""
 
     def initialize(self, gateway: Gateway) -> None:
-        """Tornado calls this."""
+        """Take the route's argument, as Tornado's ``initialize``."""
         super().initialize(gateway)
-        self._runs: dict[str, Run] = {}  # by the client's id
+        self._open_runs: dict[str, Run] = {}  # by the client's id
         self._followers: set[asyncio.Task[None]] = set()
         self._draining = False
 
     def prepare(self) -> None:
-        """As for every request; kept, since Tornado forgets a connection that becomes a WebSocket."""
+        """Prepare as every request, and keep it, since Tornado forgets a connection that becomes a WebSocket."""
         super().prepare()
         self._request = HeldRequest.of(self)
 
     @property
     def is_open(self) -> bool:
-        """Whether it waits for a run."""
-        return bool(self._runs)
+        """Whether it has an open run."""
+        return bool(self._open_runs)
 
     def check_origin(self, origin: str) -> bool:
-        """Whether a page may connect; ``prepare`` has said no already if not."""
+        """Let every origin through: ``prepare`` has refused those that are not allowed."""
         return True
 
     async def on_message(self, message: str | bytes) -> None:
-        """Do what the client asks. Tornado reads the next message when this returns."""
-        id = None
+        """Handle a message. Tornado reads the next one when this returns."""
+        client_id = None
         try:
             text = message.encode() if isinstance(message, str) else message
             envelope = read_json(text, Envelope)
-            id = envelope.id
+            client_id = envelope.id
             if envelope.cancel:
                 self._cancel(read_json(text, SocketCancel))
             else:
                 await self._call(read_json(text, SocketCall))
         except RingbackError as error:
-            await self._send(id, None, "error", json.dumps(error.problem()))
+            await self._send(client_id, None, "error", to_json(error.problem()))
 
     def on_drain(self) -> None:
-        """The process is about to end: take no more calls, and close when the last run has ended."""
+        """Take no more calls, since the process is about to end, and close when the last run has ended."""
         self._draining = True
         self._close_if_idle()
 
     def on_close(self) -> None:
-        """The client has gone."""
+        """Leave the runs, since the client has gone."""
         for follower in self._followers:
             follower.cancel()
-        for run in self._runs.values():
+        for run in self._open_runs.values():
             self.gateway.runs.leave(run, self)
-            self.gateway.runs.abandon(run)
-        self._runs.clear()
+            self.gateway.runs.on_client_gone(run)
+        self._open_runs.clear()
 
     async def _call(self, call: SocketCall) -> None:
         if self._draining:
             raise ShuttingDown("this process is shutting down")
-        if call.id in self._runs:
+        if call.id in self._open_runs:
             raise KeyReused(f"the run with the id {call.id!r} has not ended")
-        if len(self._runs) >= OPEN_RUNS:
+        if len(self._open_runs) >= OPEN_RUNS:
             raise TooManyCalls(f"{OPEN_RUNS} runs are open on this socket")
         task = self.gateway.tasks.find(self.caller, call.task)
-        order = self.order(task, call, key=call.key, cancel_after=call.cancel_after)
+        checked = self.call(task, call)
+        submission = Submission(self.caller.name, checked, key=call.key, cancel_after=call.cancel_after)
         self.gateway.access.spend(self.caller)
-        run, _ = await self.gateway.runs.make(order, self)
-        self._runs[call.id] = run
+        run, _ = await self.gateway.runs.submit(submission, self)
+        self._open_runs[call.id] = run
         follower = asyncio.create_task(self._follow(call.id, run))
         self._followers.add(follower)
         follower.add_done_callback(self._followers.discard)
 
     def _cancel(self, cancel: SocketCancel) -> None:
-        run = self._runs.get(cancel.id)
+        run = self._open_runs.get(cancel.id)
         if run is None:
             raise BadRequest(f"no run with the id {cancel.id!r} is open on this socket")
         self.gateway.runs.cancel(run, cancel.terminate)
 
-    async def _follow(self, id: str, run: Run) -> None:
+    async def _follow(self, client_id: str, run: Run) -> None:
         last = 0
-        while events := await run.next_events(last):
-            for event in events:
-                await self._send(id, run.id, event.name, event.data)
-                last = event.number
-        if run.refusal is not None:
-            await self._send(id, run.id, "error", json.dumps(run.refusal.problem()))
-        self._runs.pop(id, None)
+        try:
+            while events := await run.next_events(last):
+                for event in shown_events(run, events):
+                    await self._send(client_id, run.run_id, event.name, event.data)
+                    last = event.number
+        except RingbackError as refusal:
+            await self._send(client_id, run.run_id, "error", to_json(refusal.problem()))
+        self._open_runs.pop(client_id, None)
         self.gateway.runs.leave(run, self)
         self._close_if_idle()
 
-    async def _send(self, id: str | None, run: str | None, event: str, data: str) -> None:
-        members = {"id": id, **({"run": run} if run else {}), "event": event}
-        try:
-            await self.write_message(f'{json.dumps(members)[:-1]}, "data": {data}}}')
-        except WebSocketClosedError:
-            return
+    async def _send(self, client_id: str | None, run_id: str | None, event: str, data: str) -> None:
+        members = {"id": client_id, **({"run": run_id} if run_id else {}), "event": event}
+        with suppress(WebSocketClosedError):
+            await self.write_message(to_json_object(members, data=data))
 
     def _close_if_idle(self) -> None:
-        if self._draining and not self._runs:
+        if self._draining and not self._open_runs:
             self.close(GOING_AWAY, "this process is shutting down")

@@ -1,12 +1,13 @@
 """``/wechat``: the messages of a WeChat official account, replied to by a task.
 
 WeChat's server waits five seconds for a reply, hangs up and asks again, three times in all (Official Accounts,
-"Receiving standard messages"). Whatever else than a reply it gets is shown to the user as an outage of the account.
-So its attempts attach to one run, the first two are left to hang, and the last is answered in time, come what may.
+"Receiving standard messages"). It shows any other answer to the user as an outage of the account. So its attempts
+attach to one run, the first two wait until WeChat hangs up, and the last is answered in time in any case.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -20,26 +21,25 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 from defusedxml.ElementTree import fromstring
 
 from ringback.api.handler import ApiHandler
-from ringback.errors import BadRequest, Forbidden, RingbackError
-from ringback.runs.run import SUCCESS, Run
-from ringback.runs.submission import Submission
+from ringback.errors import BadRequest, ClientGone, Forbidden, RingbackError
+from ringback.runs import Run, State, Submission, TaskCall
 
 logger = logging.getLogger(__name__)
 
 #: Seconds within which the last attempt is answered; WeChat hangs up at 5.
 PATIENCE = 4.5
 
-#: Seconds after its first attempt from which one is the last: they come at 0, 5 and 10.
+#: An attempt that comes later than so many seconds after the first is the last: they come at 0, 5 and 10.
 LAST_ATTEMPT = 8.5
 
-#: What XML 1.0 has no way to say (2.2).
+#: The characters that XML 1.0 cannot hold (2.2).
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Message = dict[str, str]
 
 
 class WeChat(ApiHandler):
-    """WeChat's server, which proves itself by its signature and not by a token of ours."""
+    """A request of WeChat's server, which proves itself by its signature and not by a token of ours."""
 
     open_to_all = True
 
@@ -64,31 +64,42 @@ class WeChat(ApiHandler):
         self.finish(reply)
 
     async def _reply(self, message: Message) -> str:
-        settings = self.gateway.settings
+        fallback = self.gateway.settings.wechat_fallback
         try:
-            run, _ = await self.make(self._order(message))
+            run, _ = await self.submit(self._submission(message))
         except RingbackError as error:
             logger.warning("no task for a message of WeChat's: %s", error)
-            return settings.wechat_fallback
+            return fallback
         last = _first_attempt_of(message, run) < time.time() - LAST_ATTEMPT
-        patience = PATIENCE if last else settings.deadline
-        await self.wait(lambda: run.made, patience - self.age)
-        if run.refusal is None:
-            run.detach()  # the next attempt comes back for it
-            await self.wait(lambda: run.closed, patience - self.age)
-        elif not last:
-            await self.wait(lambda: False, patience - self.age)  # the next attempt may find the broker back
-        if run.state == SUCCESS:
-            return _write(message, json.loads(run.result or "null")) or settings.wechat_fallback
-        logger.warning("no reply to a message of WeChat's: run %s is %s", run.id, run.state)
-        return settings.wechat_fallback
+        await self._wait_for_end(run, last)
+        if run.state is State.SUCCESS:
+            return _write(message, json.loads(run.result or "null")) or fallback
+        logger.warning("no reply to a message of WeChat's: run %s is %s", run.run_id, run.state.shown)
+        return fallback
 
-    def _order(self, message: Message) -> Submission:
+    async def _wait_for_end(self, run: Run, last: bool) -> None:
+        """Wait for the end of a run, for as long as this attempt may take.
+
+        :param last: whether this is the last attempt, which must be answered in time.
+        """
+        patience = PATIENCE if last else self.gateway.settings.deadline
+        try:
+            await self.wait(lambda: run.is_queued, patience - self.age)
+            run.detach()  # the next attempt comes back for it
+            await self.wait(lambda: run.has_ended, patience - self.age)
+        except ClientGone:
+            raise
+        except RingbackError as refusal:
+            logger.warning("no task for a message of WeChat's: %s", refusal)
+            if not last:  # let WeChat hang up: its next attempt may find the broker back
+                await asyncio.sleep(max(0.0, patience - self.age))
+
+    def _submission(self, message: Message) -> Submission:
         settings = self.gateway.settings
-        # An event has no MsgId; WeChat says to know it again by sender and time.
+        # An event has no MsgId; WeChat says to identify it by sender and time.
         key = message.get("MsgId") or f"{message.get('FromUserName')} {message.get('CreateTime')}"
         argument = self.request.body.decode() if settings.wechat_raw else message
-        return Submission("wechat", settings.wechat_task, [argument], {}, headers=self.trace(), key=key)
+        return Submission("wechat", TaskCall(settings.wechat_task, [argument], {}, headers=self.trace()), key=key)
 
     def _check_signature(self) -> None:
         """Raise unless WeChat sends this: SHA-1 of the sorted token, timestamp and nonce, in hex."""

@@ -1,12 +1,11 @@
-"""How full the task queues are: for whoever scales the workers, and for a clear no while there is too much to do.
+"""How many tasks wait in each queue: for autoscaling, and to refuse calls with 503 when a queue is too long.
 
-A greenlet of its own asks the broker, over a link of its own. Everybody else reads what it saw last and waits for
-nothing, on any greenlet.
+A greenlet of its own reads the depths twice a second, over a link of its own. Any other greenlet gets what it read
+last, and waits for nothing.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,105 +17,95 @@ from ringback.broker.link import Link
 from ringback.errors import BrokerUnavailable, QueueTooLong
 from ringback.loop_queue import LoopQueue
 from ringback.settings import Settings
-from ringback.wire.backoff import ReconnectBackoff
+from ringback.wire import ReconnectBackoff, keep_connected
 
-logger = logging.getLogger(__name__)
-
-#: Seconds between two looks. A flood of 2000 tasks a second is a thousand tasks long by the time it is seen.
-LOOK_INTERVAL = 0.5
+#: Seconds between two readings. A flood of 2000 tasks a second is a thousand tasks long when it is first seen.
+READ_INTERVAL = 0.5
 
 #: AMQP 0-9-1, "reply-code"; the broker closes the channel with it.
 NOT_FOUND = 404
 
-#: Seconds until a queue that is not there is asked for again: RabbitMQ writes an error into its log each time.
+#: Seconds until the broker is asked again for a queue that does not exist: RabbitMQ logs an error each time.
 MISSING_INTERVAL = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """A queue, as the broker described it."""
+    """One queue, as the broker described it."""
 
-    messages: int  #: that wait; without those that a worker has taken, or prefetched
+    messages: int  #: that wait; without those that a worker has taken or prefetched
     consumers: int | None  #: ``None`` where the broker does not tell
 
 
-class Queues:
-    """The queues that the Celery app knows, and those that a caller may choose.
+class QueueDepths:
+    """The depths of the queues that the Celery app knows and of those that a caller may choose.
 
-    :param app: its ``task_queues``, and wherever its router sends a task.
+    :param app: its ``task_queues``, and the queues to which its router sends the tasks, are read.
     """
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         self._app, self._settings = app, settings
         self._depths: dict[str, Depth] = {}
-        self._missing: dict[str, float] = {}  # until when it is not asked for
-        self._outage = ReconnectBackoff()
+        self._missing: dict[str, float] = {}  # by name: when to ask again
+        self._backoff = ReconnectBackoff()
         self._link: Link | None = None
 
     @property
     def names(self) -> list[str]:
-        """All of them, by name."""
+        """The names of all these queues, sorted."""
         return sorted({*self._routed, *self._app.amqp.queues, *self._settings.queues})
 
     @cached_property
     def _routed(self) -> list[str]:
-        """Those that the app's router sends its tasks to; it makes each known to the app by that."""
+        """The queues to which the app's router sends its tasks. Asking the router makes the app know them."""
         for task in self._app.tasks:
             self._app.amqp.router.route({}, task)
         return list(self._app.amqp.queues)
 
-    def depths(self) -> dict[str, Depth]:
-        """Those that exist, as they were seen last.
+    def all(self) -> dict[str, Depth]:
+        """The depths of the queues that exist, by name.
 
-        :raises BrokerUnavailable: the broker cannot be asked for now.
+        :raises BrokerUnavailable: the broker cannot be asked at the moment.
         """
         if self._link is None:
             raise BrokerUnavailable("the broker cannot be asked for its queues")
         return dict(sorted(self._depths.items()))
 
     def check(self, name: str) -> None:
-        """Say no before a message is made that would wait for too long.
+        """Check that a message may be published to this queue.
 
-        :raises QueueTooLong: more messages than the setting allows wait in this queue.
+        :raises QueueTooLong: more messages wait in it than RINGBACK_MAX_QUEUE allows.
         """
-        self._missing.pop(name, None)  # the message makes it
+        self._missing.pop(name, None)  # publishing the message declares it
         limit, depth = self._settings.max_queue, self._depths.get(name)
         if limit and depth is not None and depth.messages >= limit:
             raise QueueTooLong(f"{depth.messages} tasks wait in queue {name!r}; RINGBACK_MAX_QUEUE allows {limit}")
 
-    def start(self, hop: LoopQueue) -> None:
-        """Begin to look; returns at once."""
-        self._greenlet = gevent.spawn(self._run)
+    def start(self, loop_queue: LoopQueue) -> None:
+        """Start to read; returns at once."""
+        self._greenlet = gevent.spawn(keep_connected, self._serve, self._backoff, "reading queue depths")
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop to read."""
         self._greenlet.kill(block=False)
         if self._link is not None:
             self._link.abort()
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self._serve(Link(self._app, self._settings, self._outage.attempts))
-            except Exception as error:
-                pause = self._outage.next_attempt()
-                logger.warning("no connection for looking at the queues, next attempt in %.1f s: %s", pause, error)
-                gevent.sleep(pause)
-
-    def _serve(self, link: Link) -> None:
+    def _serve(self) -> None:
+        link = Link(self._app, self._settings, self._backoff.attempts)
         try:
             while True:
-                self._look(link)
+                self._read(link)
                 self._link = link
-                self._outage.end()
-                gevent.sleep(LOOK_INTERVAL)
+                self._backoff.connected()
+                gevent.sleep(READ_INTERVAL)
                 link.beat()
         finally:
             self._link = None
             self._depths.clear()
             link.discard()
 
-    def _look(self, link: Link) -> None:
+    def _read(self, link: Link) -> None:
         for name in self.names:
             if self._missing.get(name, 0) > time.monotonic():
                 continue
@@ -128,7 +117,7 @@ class Queues:
                 self._missing[name] = time.monotonic() + MISSING_INTERVAL
 
     def _ask(self, link: Link, name: str) -> Depth | None:
-        """What the broker says of a queue; ``None`` if there is none (AMQP 0-9-1, ``queue.declare``, "passive")."""
+        """What the broker says of a queue; ``None`` if it has none (AMQP 0-9-1, ``queue.declare``, "passive")."""
         with link.within(self._settings.connect_timeout):
             try:
                 _, messages, consumers = link.channel.queue_declare(name, passive=True)

@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from celery import Task, states
@@ -18,30 +19,49 @@ from celery.canvas import Signature
 from celery.result import AsyncResult, ResultSet
 from vine import promise  # type: ignore[import-untyped]
 
-from ringback.errors import BadArguments, BadSetting
-
-if TYPE_CHECKING:
-    from ringback.calls.switchboard import Switchboard
+from ringback.errors import BadArguments, BadSetting, RingbackError
 
 logger = logging.getLogger(__name__)
 
 
 class Holder(Protocol):
-    """Who holds the HTTP request that the running code is to answer."""
+    """The HTTP request that the running code is to answer."""
 
     @property
     def deadline(self) -> float | None:
         """Seconds for each of its calls; ``None`` for the setting's."""
 
-    def made(self, call: Call) -> None:
-        """It waits for this call."""
+    def waits_for(self, call: Call) -> None:
+        """Note that the request waits for this call."""
 
     def fail(self, error: BaseException) -> None:
         """Answer with this error."""
 
 
-#: Set by the handlers; asyncio carries it into every callback and coroutine that the handler's method begets.
+class Exchange(Protocol):
+    """What a call needs of its switchboard."""
+
+    def wait(self, call: Call) -> asyncio.Future[Any]:
+        """Wait for a call; the future ends with its result or a ``RingbackError``."""
+
+    def on_reply(self, call: Call) -> None:
+        """A call that waits has its last reply."""
+
+    def settle(self, call_id: str, error: RingbackError | None = None) -> None:
+        """End the wait for a call."""
+
+
+#: Set by the handlers; asyncio carries it into every callback and coroutine that a handler's method starts.
 current_holder: ContextVar[Holder | None] = ContextVar("current_holder", default=None)
+
+
+@dataclass(slots=True)
+class Watch:
+    """What to tell of a submitted call before its result. The loop makes these calls."""
+
+    call_id: str
+    on_update: Callable[[dict[str, Any]], object]  #: with each reply before the last
+    on_confirmed: Callable[[], object]  #: when the broker has confirmed its message
 
 
 class Call(AsyncResult):  # type: ignore[misc]
@@ -54,30 +74,37 @@ class Call(AsyncResult):  # type: ignore[misc]
     the first of them, or none once that was collected.
     """
 
-    switchboard: Switchboard
+    switchboard: Exchange
     known: WeakValueDictionary[str, Call]  #: by id
     id: str  # mypy sees no types of Celery's
     backend: Any
-    future: asyncio.Future[Any] | None = None  #: there as soon as somebody waits
-    on_update: Callable[[dict[str, Any]], object] | None = None  #: the loop calls it with the replies before the last
+    future: asyncio.Future[Any] | None = None  #: exists as soon as a request or run waits
+    due: float | None = None  #: the loop's time at which its message expires, where that is known
+    watch: Watch | None = None  #: set on calls that were submitted
+    reports_expiry = False  #: whether a worker reports that its message has expired
     _on_ready: promise | None = None
 
-    def __new__(cls, id: str, *args: Any, **kwargs: Any) -> Call:
+    def __new__(cls, id: str, *args: Any, **kwargs: Any) -> Call:  # Celery's name for it
         known = cls.known.get(id)
         return super().__new__(cls) if known is None else known
 
     def __init__(
-        self, id: str, backend: Any = None, task_name: str | None = None, app: object = None, parent: Any = None
+        self,
+        id: str,
+        backend: Any = None,
+        task_name: str | None = None,
+        app: object = None,
+        parent: Any = None,
     ) -> None:
         if "_cache" in self.__dict__:  # known
             return
-        # As Celery's, which is not called because of the promise that it makes: see on_ready.
+        # Celery's own is not called, because of the promise that it makes: see on_ready.
         self.id, self.parent = id, parent
         self.backend = backend or self.app.backend
         self._cache: dict[str, Any] | None = None
         self._ignored = False
-        # Weakly, so that the reply finds a call that is waited for later, and does not keep one that nobody wants.
-        # Celery's own table of them would be a second one of the same.
+        # Weakly, so that the reply finds a call that is waited for later, and does not keep one that was dropped.
+        # Celery's own table would be a second one of the same.
         self.known[id] = self
         self.backend.result_consumer.consume_from(id)
 
@@ -87,7 +114,7 @@ class Call(AsyncResult):  # type: ignore[misc]
 
     @property
     def on_ready(self) -> promise:
-        """Celery's promise, for its canvas and whoever else wants one: few do, and it makes garbage of the call."""
+        """Celery's promise, for its canvas. It is made when asked for, since it makes the call part of a cycle."""
         if self._on_ready is None:
             self._on_ready = promise()
             if self._cache is not None:
@@ -96,11 +123,20 @@ class Call(AsyncResult):  # type: ignore[misc]
 
     @property
     def has_ended(self) -> bool:
-        """Whether its last reply is here. Celery's ``ready`` may go and ask for it."""
+        """Whether its last reply is here. Celery's ``ready`` may make a round trip to find out."""
         return self._cache is not None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request or run waits for it."""
+        return self.future is not None and not self.future.done()
+
+    def abandon(self, error: RingbackError) -> None:
+        """Stop to wait for it; what waits gets the error."""
+        self.switchboard.settle(self.id, error)
+
     def _maybe_set_cache(self, meta: Any) -> Any:
-        """Celery gives each reply to this. As its own, and whoever waits is rung back."""
+        """Take a reply, as Celery's method of this name does, and ring back what waits for it."""
         if not meta or meta["status"] not in states.READY_STATES:
             return meta
         cached = self._set_cache(self.backend.meta_from_decoded(meta))
@@ -119,22 +155,22 @@ class Call(AsyncResult):  # type: ignore[misc]
     ) -> Call:
         """Have the loop call ``callback(self)`` when the task has succeeded; ``self.result`` is its result.
 
-        Whatever else happens goes to ``on_error``, or else answers the request that is held: a failed task 500, no
-        result within the deadline 504, a message that did not reach the broker 503. Celery's own ``then`` calls
-        ``callback`` on a failure as well, and leaves the rest to hang. What a callback raises answers the request too.
+        Any other outcome goes to ``on_error``, or else answers the request that is held: a failed task 500, no result
+        within the deadline 504, a message that did not reach the broker 503. Celery's own ``then`` calls ``callback``
+        on a failure as well, and leaves the other requests hanging. What a callback raises answers the request too.
 
-        :param weak: there for Celery's sake; the ledger keeps the call for as long as it is waited for.
+        :param weak: has no effect; Celery's ``then`` has it. The call is kept while it is waited for.
         :raises NoResult: the task ignores its result.
         """
-        self.switchboard.hold(self).add_done_callback(_Then(self, callback, on_error))
+        self.switchboard.wait(self).add_done_callback(_Then(self, callback, on_error))
         return self
 
     def __await__(self) -> Generator[Any, None, Any]:
-        return self.switchboard.hold(self).__await__()
+        return self.switchboard.wait(self).__await__()
 
 
 class _Then:
-    """What is to be done when a call rings back. A third of the size of a closure, and there is one for each call."""
+    """What to do when a call rings back. It takes a third of the memory of a closure, and each call has one."""
 
     __slots__ = "_call", "_callback", "_on_error"
 
@@ -163,17 +199,17 @@ def _answer(failure: BaseException) -> None:
     if holder is not None:
         holder.fail(failure)
     else:
-        logger.error("nobody holds a request that this could answer", exc_info=failure)
+        logger.error("a callback failed, and there is no held request to answer", exc_info=failure)
 
 
 def call(task: Task | Signature, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
-    """Call a task now, and await its result when it suits: ``await call(tasks.add, 1, 2)``.
+    """Call a task now, and await its result later: ``await call(tasks.add, 1, 2)``.
 
     Several calls made before the first ``await`` run side by side. A signature may bring options, such as a deadline
     of its own: ``await call(tasks.sleep.s(3).set(expires=5))``. A group gives the list of its members' results.
 
     :param task: a task or signature of a Celery app that the package is installed for.
-    :raises BadArguments: they do not fit the task's signature, or are no JSON.
+    :raises BadArguments: they do not fit the task's signature, or are not JSON.
     :raises Refused: the call was not made. Awaiting raises TaskFailed, DeadlineExceeded and the other RingbackErrors.
     """
     try:
@@ -181,7 +217,7 @@ def call(task: Task | Signature, *args: Any, **kwargs: Any) -> asyncio.Future[An
     except TypeError as error:
         raise BadArguments(str(error)) from error
     if isinstance(result, ResultSet):
-        return asyncio.gather(*(member.switchboard.hold(member) for member in result.results))
+        return asyncio.gather(*(member.switchboard.wait(member) for member in result.results))
     if not isinstance(result, Call):
         raise BadSetting(f"{task!r} belongs to an app without ringback: call ringback.install(app) first")
-    return result.switchboard.hold(result)
+    return result.switchboard.wait(result)

@@ -1,4 +1,4 @@
-"""Who is held, and everything that rings them back: one switchboard for each Celery app in a process.
+"""The door to the core: it submits calls, and rings back what waits for them. One for each Celery app in a process.
 
 Its methods run on the loop's greenlet, except where they say otherwise.
 """
@@ -7,113 +7,183 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextvars import Context
-from types import SimpleNamespace
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
-from uuid import uuid4
-from weakref import WeakValueDictionary
 
-import gevent
-from celery import Celery, states
+from celery import Celery
+from celery.exceptions import TaskRevokedError
 from gevent import monkey
 
-from ringback.broker import link as broker
-from ringback.broker.queue_depths import Queues
-from ringback.calls.call import Call, Holder, current_holder
-from ringback.calls.ledger import Ledger
+from ringback import upgrade_guard
+from ringback.broker import Depth, QueueDepths
+from ringback.calls.admission import Admission, Load
+from ringback.calls.call import Call, Watch, current_holder
+from ringback.calls.celery_app import check_app, graft_messages, graft_replies, graft_results
+from ringback.calls.drafts import Drafts
+from ringback.calls.waiting import Waiting
 from ringback.errors import (
     BadSetting,
-    DeadlineExceeded,
+    CallFailed,
     NoResult,
+    OutboxFull,
     RepliesUnavailable,
     RingbackError,
     ShuttingDown,
-    TaskFailed,
     TaskRevoked,
-    TooManyHeld,
     UnreadableReply,
 )
-from ringback.loop_queue import Component, LoopQueue
-from ringback.publish.celery_amqp import OutboxAMQP
-from ringback.publish.outbox import Outbox
-from ringback.publish.publisher import Publisher
-from ringback.replies.amqp import JSON, ReplyConsumer
-from ringback.replies.redis import ChannelBackend
+from ringback.loop_queue import Component, LoopQueue, run_in_greenlet
+from ringback.publish import Outbox, Publisher
 from ringback.settings import Settings, read
 
 logger = logging.getLogger(__name__)
-
-#: Our result backends, by the scheme of ``result_backend``.
-BACKENDS = {
-    "rpc": "ringback.replies.amqp:ReplyQueueBackend",
-    "redis": "ringback.replies.redis:ChannelBackend",
-    "rediss": "ringback.replies.redis:ChannelBackend",
-}
 
 
 class Switchboard:
     """All that one process needs to call the tasks of one Celery app and be rung back.
 
     :param app: the Celery app; its results must go to ``rpc://`` or ``redis://``.
-    :raises BadSetting: gevent's patch is missing, the result backend cannot ring back, or there is no such broker.
+    :raises BadSetting: gevent's patch is missing, the result backend cannot ring back, the broker's address cannot be
+        used, or a library is too new.
     """
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         if not monkey.is_module_patched("socket"):
             raise BadSetting("ringback needs gevent: put 'from gevent import monkey; monkey.patch_all()' first of all")
-        self.app = app
-        self.settings = settings
-        self.ledger: Ledger[Call] = Ledger()
-        self.outbox = Outbox(settings.outbox_limit)
-        self.publisher = Publisher(app, self.outbox, self._on_unpublished, settings)
-        self.queues = Queues(app, settings)
-        self.components: list[Component] = [self.queues]  #: start and stop with it
-        self._stopped = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._take_seams()
+        upgrade_guard.check(upgrade_guard.WEB_PROCESS)
+        check_app(app)
+        self.app, self.settings = app, settings
+        self._waiting = Waiting()
+        self._outbox = Outbox(settings.outbox_limit)
+        self._publisher = Publisher(app, self._outbox, self._on_unpublished, settings)
+        self._queue_depths = QueueDepths(app, settings)
+        self._components: list[Component] = [self._queue_depths]
+        self._loop_queue: LoopQueue | None = None
+        self._calls = graft_results(app, self)
+        self._consumer = graft_replies(app, settings, self._on_unreadable, self._on_update)
+        self._drafts = Drafts(self._outbox, self._calls.known, self._waiting, settings.deadline)
+        self._admission = Admission(settings, self._waiting, self._publisher, self._consumer, self._queue_depths)
+        self._amqp = graft_messages(app, self._admission.admit_message, self._drafts.accept)
 
     def start(self) -> None:
-        """Start the publisher and the drainer. On the loop's greenlet, after any fork and before the port is opened.
+        """Start the publisher and the drainer, on the loop's greenlet, after any fork and before the port is opened.
 
         Waits until replies can come, at most for the publish time-out: a process whose broker is away starts all
-        the same, and says 503 until it is back.
+        the same, and answers 503 until it is back.
         """
-        self._loop = asyncio.get_running_loop()
-        self._greenlet = gevent.getcurrent()
-        self.hop = LoopQueue(self._loop)
+        self._loop_queue = self._waiting.start()
         self._consumer.drainer.start()
-        self.publisher.start()
-        for component in self.components:
-            component.start(self.hop)
+        self._publisher.start()
+        for component in self._components:
+            component.start(self._loop_queue)
         if not self._consumer.ready.wait(self.settings.publish_timeout):
             logger.warning("started without the broker; requests get 503 until it is there")
 
+    def stop(self) -> None:
+        """Take no more calls, settle those that wait with 503, publish the outbox, end publisher and drainer."""
+        self._admission.close()
+        self._drafts.complete()
+        self._waiting.settle_all(lambda call_id: ShuttingDown("no result before this process had to end", call_id))
+        self._publisher.stop()
+        for component in self._components:
+            component.stop()
+        self._consumer.drainer.stop()
+
+    def add(self, component: Component) -> None:
+        """Have a component start and stop with the switchboard; if the switchboard runs, it starts now."""
+        self._components.append(component)
+        if self._loop_queue is not None:
+            component.start(self._loop_queue)
+
+    # The door: what runs and handlers may ask of the core.
+
     @property
     def results_are_shared(self) -> bool:
-        """Whether any process can get the result of any task."""
-        return isinstance(self.app.backend, ChannelBackend)
+        """Whether any process can get the result of any task, as with Redis."""
+        return bool(self.app.backend.results_are_shared)
 
-    def admit(self, call_id: str | None = None, queue: str | None = None) -> None:
-        """Any greenlet: say no before a message is made.
+    @property
+    def load(self) -> Load:
+        """How much there is to do at the moment."""
+        return Load(len(self._waiting), len(self._outbox), self._outbox.in_flight)
 
-        :param call_id: of the call, which may be waited for already.
-        :param queue: where its message is to go.
-        :raises Refused: this process is ending, the broker is away, results have no way back, too many are waited for,
-            the queue is too long.
+    @property
+    def queue_names(self) -> list[str]:
+        """The queues that the app knows, and those that a caller may choose."""
+        return self._queue_depths.names
+
+    def depths(self) -> dict[str, Depth]:
+        """The depths of the queues, as they were read last.
+
+        :raises BrokerUnavailable: the broker cannot be asked at the moment.
         """
-        if self._stopped:
-            raise ShuttingDown("this process is shutting down")
-        self.publisher.check()
-        if self._consumer.outage.exceeds(self.settings.publish_timeout):
-            raise RepliesUnavailable("results cannot come back for now")
-        overflow = self._overflow()
-        if overflow is not None and (call_id is None or call_id not in self.ledger):
-            raise overflow
-        if queue is not None:
-            self.queues.check(queue)
+        return self._queue_depths.all()
 
-    def hold(self, call: Call) -> asyncio.Future[Any]:
+    def admit(self) -> None:
+        """Any greenlet: check that a call could be made now, and that its result could come back.
+
+        :raises Refused: this process is ending, the broker or the replies are away, or too many calls wait.
+        """
+        self._admission.admit()
+
+    async def submit(
+        self,
+        watches: Sequence[Watch],
+        lifetime: float,
+        publish: Callable[[], object] | None,
+        *,
+        reports_expiry: bool = True,
+        in_greenlet: bool = False,
+    ) -> list[Call]:
+        """Wait for calls, and then make them, so that none of their replies is missed.
+
+        :param watches: the calls that ``publish`` makes, by their ids, and what to tell of each.
+        :param lifetime: seconds after which each is settled all the same; the message does not carry them.
+        :param publish: calls the tasks; ``None`` if another process has called them.
+        :param reports_expiry: have a worker report a message that has expired, which the broker would drop silently.
+        :param in_greenlet: run ``publish`` on a greenlet of its own, since it waits for a server.
+        :returns: the calls; the ``future`` of each ends with its result or a ``RingbackError``.
+        :raises RingbackError: the calls were not made, and do not wait any more.
+        """
+        self._admission.admit(len(watches))
+        calls = [self._calls(watch.call_id) for watch in watches]
+        for call, watch in zip(calls, watches, strict=True):
+            call.watch, call.reports_expiry = watch, reports_expiry
+            self._waiting.enter(call, lifetime)
+        try:
+            await self._listen(calls)
+            if publish is not None and any(call.is_waiting for call in calls):
+                await self._publish(publish, in_greenlet)
+        except RingbackError as error:
+            for call in calls:
+                self.withdraw(call.id)
+                self.settle(call.id, error)
+            raise
+        return calls
+
+    def cancel(self, call_id: str, terminate: bool = False) -> None:
+        """Have a call dropped: at once if its message has not left, else as soon as a worker comes to it.
+
+        :param terminate: stop the task even if it is running.
+        """
+        if self.withdraw(call_id):
+            self.settle(call_id, TaskRevoked(TaskRevokedError("revoked"), call_id))
+            return
+        try:
+            self._outbox.reserve(call_id)
+        except OutboxFull:
+            logger.warning("the outbox is full, so task %s is not revoked", call_id)
+        else:
+            self._outbox.put(self._amqp.revoke_command(call_id, terminate))
+
+    def withdraw(self, call_id: str) -> bool:
+        """Take the message of a call back; returns false if it has left."""
+        return self._drafts.withdraw(call_id)
+
+    # What a ``Call`` asks.
+
+    def wait(self, call: Call) -> asyncio.Future[Any]:
         """Any greenlet: wait for a call; the future ends with its result, or with one of the package's errors.
 
         :raises NoResult: the task ignores its result.
@@ -121,153 +191,60 @@ class Switchboard:
         if call.ignored:
             raise NoResult("the task ignores its result, so there is nothing to wait for", call.id)
         if call.future is None:
-            holder = current_holder.get()
-            self._enter(call, self._deadline(call, holder))
-            if holder is not None:
-                holder.made(call)
+            self._waiting.enter(call, self._drafts.expire(call))
+            if (holder := current_holder.get()) is not None:
+                holder.waits_for(call)
         assert call.future is not None
         return call.future
 
-    async def expect(self, call_id: str, lifetime: float, on_update: Callable[[dict[str, Any]], object]) -> Call:
-        """Wait for a call that no request holds, before it is made, so that nothing of its replies is missed.
-
-        :param lifetime: seconds after which it is settled all the same; the message does not carry them.
-        :param on_update: called with each reply before the last one.
-        :returns: the call; its ``future`` ends as that of ``hold``.
-        :raises RepliesUnavailable: results have no way back.
-        """
-        call: Call = self.app.AsyncResult(call_id)
-        call.on_update = on_update
-        overflow = self._overflow()
-        self._enter(call, lifetime)
-        if overflow is not None:
-            self.settle(call_id, overflow)
-            return call
-        listening = asyncio.Event()
-        if self._consumer.when_listening(call_id, lambda: self.hop.post(listening.set)):
-            return call
-        try:
-            await asyncio.wait_for(listening.wait(), self.settings.publish_timeout)
-        except asyncio.TimeoutError:
-            self.settle(call_id, RepliesUnavailable("results cannot come back for now", call_id))
-        return call
-
     def settle(self, call_id: str, error: RingbackError | None = None) -> None:
-        """Ring back whoever waits for the call, with the error or else with its reply. Only the first time counts."""
-        call = self.ledger.settle(call_id)
-        if call is None:
-            return
-        if error is not None:  # Celery forgets only the calls that it sees fulfilled
-            call.backend.remove_pending_result(call)
-            call.known.pop(call_id, None)  # a call that is made once more with this id starts afresh
-        future = call.future
-        if future is None or future.done():  # whoever awaited it was cancelled
-            return
-        if error is None and call.state == states.SUCCESS:
-            future.set_result(call.result)
-        else:
-            future.set_exception(error or _failure(call))
-            future.exception()  # or asyncio complains when one of several calls has failed and the rest is not awaited
-
-    def stop(self) -> None:
-        """Take no more calls, settle those held with 503, publish what is in the outbox, end publisher and drainer."""
-        self._stopped = True
-        for call_id in self.ledger.held():
-            self.settle(call_id, ShuttingDown("no result before this process had to end", call_id))
-        self.publisher.stop()
-        for component in self.components:
-            component.stop()
-        self._consumer.drainer.stop()
-
-    def _take_seams(self) -> None:
-        app = self.app
-        url = str(app.conf.result_backend)  # loads the configuration, which would undo the next lines if it came later
-        if url.partition(":")[0] not in BACKENDS:
-            raise BadSetting(f"result backend {url!r} cannot ring back: use rpc:// or redis://")
-        if app.conf.result_serializer != "json":
-            raise BadSetting(f"result_serializer {app.conf.result_serializer!r}: only 'json' is read, never pickle")
-        broker.check(app)
-        # Celery looks this one up for each call: here it is found at once, among its defaults after three other places.
-        app.conf.task_always_eager = app.conf.task_always_eager
-        app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
-        # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.
-        app._local = SimpleNamespace(oid=f"ringback.reply.{uuid4()}")
-        backend = app.backend
-        backend.settings, backend.accept = self.settings, JSON
-        backend.on_unreadable, backend.on_update = self._on_unreadable, self._on_update
-        self._consumer: ReplyConsumer = backend.result_consumer
-        app.AsyncResult = type("Call", (Call,), {"app": app, "switchboard": self, "known": WeakValueDictionary()})
-        app.amqp = OutboxAMQP(app)
-        app.amqp.outbox, app.amqp.admit = self.outbox, self.admit
-        app.send_task = app.amqp.send_task
-
-    def _deadline(self, call: Call, holder: Holder | None) -> float:
-        """The seconds that its message expires after; makes it expire if it does not."""
-        deadline = (holder and holder.deadline) or self.settings.deadline
-        message = self.outbox.find(call.id)
-        if message is None:
-            return deadline
-        if message.expires is None:
-            message.expire_after(deadline)
-        return message.expires or deadline
-
-    def _enter(self, call: Call, deadline: float) -> None:
-        call.future = self._loop.create_future()
-        self.ledger.enter(call.id, call, deadline)
-        if call.has_ended:
-            self.on_reply(call)
-        if gevent.getcurrent() is self._greenlet:
-            self._arm()
-        else:
-            self.hop.post(self._arm)
-
-    def _overflow(self) -> TooManyHeld | None:
-        limit = self.settings.held_limit
-        if len(self.ledger) < limit:
-            return None
-        return TooManyHeld(f"{limit} calls are waited for; RINGBACK_HELD_LIMIT sets the limit")
-
-    def _arm(self) -> None:
-        """Have the timer run at the next deadline, or before."""
-        delay = self.ledger.next_deadline()
-        if delay is None:
-            return
-        due = self._loop.time() + delay
-        if self._timer is not None:
-            if self._timer.when() <= due:
-                return
-            self._timer.cancel()
-        # In a context of its own: that of the request whose call is the first would keep the request as long.
-        self._timer = self._loop.call_at(due, self._on_deadline, context=Context())
-
-    def _on_deadline(self) -> None:
-        self._timer = None
-        for call_id in self.ledger.overdue():
-            self.settle(call_id, DeadlineExceeded("no result within the deadline", call_id))
-        self._arm()
-
-    # These four are called on the drainer's and the publisher's greenlets.
+        """End the wait for a call, with the error or else with its reply. Only the first time has an effect."""
+        self._waiting.settle(call_id, error)
 
     def on_reply(self, call: Call) -> None:
-        """A call that is waited for has its last reply."""
-        self.hop.post(self.settle, call.id)
+        """Any greenlet: a call that waits has its last reply."""
+        self._waiting.post(call.id)
+
+    async def _listen(self, calls: Sequence[Call]) -> None:
+        """Wait until no reply of these calls can be missed."""
+        pending = []
+        for call in calls:
+            listening = asyncio.Event()
+            callback = partial(self._waiting.loop_queue.post, listening.set)
+            if not self._consumer.when_listening(call.id, callback):
+                pending.append(listening.wait())
+        if not pending:
+            return
+        try:
+            await asyncio.wait_for(asyncio.gather(*pending), self.settings.publish_timeout)
+        except asyncio.TimeoutError as error:
+            raise RepliesUnavailable("results cannot come back for now", calls[0].id) from error
+
+    async def _publish(self, publish: Callable[[], object], in_greenlet: bool) -> None:
+        try:
+            if in_greenlet:
+                await run_in_greenlet(self._waiting.loop_queue, publish)
+            else:
+                publish()
+        except RingbackError:
+            raise
+        except Exception as error:  # of the application, such as its task router
+            logger.exception("a call could not be made")
+            raise CallFailed(f"the call could not be made: {type(error).__name__}: {error}") from error
+
+    # On the way back: called on the drainer's and the publisher's greenlets.
 
     def _on_update(self, call_id: str, meta: dict[str, Any]) -> None:
-        call = self.app.AsyncResult.known.get(call_id)
-        if call is not None and call.on_update is not None:
-            self.hop.post(call.on_update, meta)
+        call = self._calls.known.get(call_id)
+        if call is not None and call.watch is not None:
+            self._waiting.loop_queue.post(call.watch.on_update, meta)
 
     def _on_unreadable(self, call_id: str, error: Exception) -> None:
-        self.hop.post(self.settle, call_id, UnreadableReply(f"the worker's reply cannot be read: {error!r}", call_id))
+        self._waiting.post(call_id, UnreadableReply(f"the worker's reply cannot be read: {error!r}", call_id))
 
     def _on_unpublished(self, call_id: str, error: RingbackError) -> None:
         logger.warning("not published: %s", error)
-        self.hop.post(self.settle, call_id, error)
-
-
-def _failure(call: Call) -> RingbackError:
-    failed = TaskRevoked if call.state == states.REVOKED else TaskFailed
-    return failed(call.result, call.id, call.traceback)
+        self._waiting.post(call_id, error)
 
 
 def install(app: Celery, options: Settings | None = None) -> Switchboard:
@@ -276,6 +253,6 @@ def install(app: Celery, options: Settings | None = None) -> Switchboard:
     :param app: its results must go to ``rpc://`` or ``redis://``. Stock workers can answer.
     :param options: read from the environment if not given.
     :returns: the switchboard, to be started by ``serve`` or by its own ``start``.
-    :raises BadSetting: a setting cannot be used, or gevent's patch is missing.
+    :raises BadSetting: a setting cannot be used, gevent's patch is missing, or a library is too new.
     """
     return Switchboard(app, options or read())

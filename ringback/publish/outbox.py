@@ -1,4 +1,4 @@
-"""Task messages on their way to the broker.
+"""Messages on their way to the broker.
 
 The loop puts them in, a publisher greenlet takes them out. Any greenlet may call any method: none of them switches
 greenlets, so each is atomic.
@@ -6,93 +6,60 @@ greenlets, so each is atomic.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from itertools import takewhile
-from typing import Any
 
 from gevent.event import Event
 
 from ringback.errors import OutboxFull
-
-
-@dataclass(slots=True)
-class Message:
-    """One task message, serialised, with everything that its publish needs."""
-
-    call_id: str
-    body: bytes
-    content_type: str
-    content_encoding: str
-    headers: dict[str, Any]
-    properties: dict[str, Any]
-    exchange: str
-    routing_key: str
-    priority: int | None
-    declare: Iterable[Any]  #: kombu entities that must exist before it is published
-    born: float = field(default_factory=time.monotonic)
-    tries: int = 0
-    on_confirmed: Callable[[], object] | None = None  #: called on the publisher's reader greenlet
-    encode: Callable[[Message], Any] | None = None  #: for AMQP, if somebody knows a shorter way than the transport
-
-    @property
-    def expires(self) -> float | None:
-        """Seconds after which a worker must not start the task any more, as its caller gave them."""
-        expiration = self.properties.get("expiration")
-        return int(expiration) / 1000 if expiration is not None else None
-
-    def expire_after(self, seconds: float) -> None:
-        """Tell the broker and the worker to drop the task when ``seconds`` have passed.
-
-        The broker counts the message's TTL by itself (RabbitMQ, "Time-To-Live"); the worker compares the header with
-        its own clock (Celery task protocol 2, ``expires``).
-        """
-        self.properties["expiration"] = str(int(seconds * 1000))
-        self.headers["expires"] = (datetime.now(timezone.utc) + timedelta(seconds=seconds)).isoformat()
+from ringback.publish.message import Message
 
 
 class Outbox:
-    """A bounded queue of messages, first in, first out, and the count of those that are taken but not done with.
+    """A bounded queue of messages, first in, first out. A message that is taken stays counted until it is released.
 
-    :param limit: how many messages there may be, both kinds together.
+    :param limit: how many messages there may be: reserved, waiting, and taken but not released.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.in_flight = 0
+        self.in_flight = 0  #: messages that are taken and not released
         self.filled = Event()  #: set while there is something to take
-        self.done = Event()  #: set while there is nothing left to do
+        self.done = Event()  #: set while nothing waits and nothing is in flight
         self.done.set()
+        self._reserved = 0
         self._messages: dict[str, Message] = {}
 
     def __len__(self) -> int:
         return len(self._messages)
 
-    def put(self, message: Message) -> None:
-        """Add a message.
+    def reserve(self, call_id: str) -> None:
+        """Reserve the place of a message that is not complete yet. ``put`` takes the place, ``cancel`` frees it.
 
-        :raises OutboxFull: the outbox holds its limit; the message was not added.
+        :raises OutboxFull: the outbox holds its limit; no place is reserved.
         """
-        if len(self._messages) + self.in_flight >= self.limit:
-            raise OutboxFull(f"{self.limit} messages are waiting for the broker", message.call_id)
+        if self._reserved + len(self._messages) + self.in_flight >= self.limit:
+            raise OutboxFull(f"{self.limit} messages are waiting for the broker", call_id)
+        self._reserved += 1
+
+    def cancel(self) -> None:
+        """Free a reserved place."""
+        self._reserved -= 1
+
+    def put(self, message: Message) -> None:
+        """Put a complete message into its reserved place."""
+        self._reserved -= 1
         self._messages[message.call_id] = message
         self.filled.set()
         self.done.clear()
 
-    def find(self, call_id: str) -> Message | None:
-        """The message of this call, if it has not left yet."""
-        return self._messages.get(call_id)
-
     def withdraw(self, call_id: str) -> bool:
-        """Take the message of this call out for good; false if it has left."""
+        """Take the message of this call out for good; returns false if it has left."""
         withdrawn = self._messages.pop(call_id, None)
         self._check_done()
         return withdrawn is not None
 
     def take_all(self) -> list[Message]:
-        """Take everything out, oldest first. Each message is in flight until it is ``settle``d or ``put_back``."""
+        """Take everything out, oldest first. Each message is in flight until it is released or put back."""
         messages = list(self._messages.values())
         self._messages.clear()
         self.filled.clear()
@@ -100,7 +67,7 @@ class Outbox:
         return messages
 
     def take_older(self, born_before: float) -> list[Message]:
-        """Give up the messages made before that moment of ``time.monotonic``."""
+        """Take out for good the messages made before that moment of ``time.monotonic``."""
         old = list(takewhile(lambda message: message.born < born_before, self._messages.values()))
         for message in old:
             del self._messages[message.call_id]
@@ -108,14 +75,14 @@ class Outbox:
         return old
 
     def put_back(self, messages: list[Message]) -> None:
-        """Return messages whose publish was cut short, ahead of all others."""
+        """Return messages that were taken and not published, ahead of all others."""
         self.in_flight -= len(messages)
         self._messages = {message.call_id: message for message in messages} | self._messages
         if self._messages:
             self.filled.set()
 
-    def settle(self) -> None:
-        """One message is not in flight any more: it is confirmed, or given up."""
+    def release(self) -> None:
+        """Count one message less in flight: it is confirmed, or given up."""
         self.in_flight -= 1
         self._check_done()
 

@@ -15,22 +15,23 @@ from celery import Celery
 
 from ringback.errors import BrokerUnavailable, PublishUnconfirmed, RingbackError
 from ringback.publish.link import PublishLink
-from ringback.publish.outbox import Message, Outbox
+from ringback.publish.message import Message
+from ringback.publish.outbox import Outbox
 from ringback.settings import Settings
-from ringback.wire.backoff import ReconnectBackoff
+from ringback.wire import ReconnectBackoff, keep_connected
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what takes too long: a fraction of the shortest publish time-out worth setting.
+#: Seconds between two looks for overdue messages: a fraction of the shortest sensible publish time-out.
 WATCH_INTERVAL = 0.1
 
-#: How often one message is written. A message whose confirm was lost with its connection goes out once more, with the
-#: same task id: better twice, which Celery's own publish retry does as well, than never.
+#: How often one message is written. A message whose confirm was lost with its connection is written once more, with
+#: the same task id: running twice is better than never, and Celery's own publish retry does the same.
 MAX_TRIES = 2
 
 
 class Publisher:
-    """Writes the outbox to the broker, over a link that is rebuilt for as long as it takes.
+    """Writes the outbox to the broker, over a link that is rebuilt whenever it is lost.
 
     :param app: whose broker it is.
     :param outbox: what to publish.
@@ -45,42 +46,35 @@ class Publisher:
         self._on_failure = on_failure
         self._settings = settings
         self._link: PublishLink | None = None
-        self._outage = ReconnectBackoff()
+        self._backoff = ReconnectBackoff()
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def start(self) -> None:
-        """Begin to publish; returns at once."""
-        self._greenlets = [gevent.spawn(self._run), gevent.spawn(self._watch)]
+        """Start to publish; returns at once."""
+        publisher = gevent.spawn(keep_connected, self._serve, self._backoff, "publishing")
+        self._greenlets = [publisher, gevent.spawn(self._watch)]
 
     def stop(self) -> None:
-        """Stop, as soon as the outbox is published or the publish time-out has passed."""
+        """Stop as soon as the outbox is published, or the publish time-out has passed."""
         self._outbox.done.wait(self._settings.publish_timeout)
         gevent.killall(self._greenlets, block=False)
         if self._link:
             self._link.abort()
 
     def check(self) -> None:
-        """Say no before a message is made that cannot leave.
+        """Check that a message could leave now.
 
-        :raises BrokerUnavailable: no broker for longer than the publish time-out, or it takes no messages.
+        :raises BrokerUnavailable: the broker takes no messages, or has been lost for longer than the publish time-out.
         """
         if self._link and self._link.blocked:
             raise BrokerUnavailable("the broker takes no messages for now")
-        if self._outage.exceeds(self._settings.publish_timeout):
+        if self._backoff.lost_for(self._settings.publish_timeout):
             raise BrokerUnavailable("the broker cannot be reached")
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self._serve(PublishLink(self._app, self._outbox, self._fail, self._settings, self._outage.attempts))
-            except Exception as error:
-                pause = self._outage.next_attempt()
-                logger.warning("no connection for publishing, next attempt in %.1f s: %s", pause, error)
-                gevent.sleep(pause)
-
-    def _serve(self, link: PublishLink) -> None:
+    def _serve(self) -> None:
+        link = PublishLink(self._app, self._outbox, self._fail, self._settings, self._backoff.attempts)
         self._link = link
-        self._outage.end()
+        self._backoff.connected()
         logger.info("publishing to the broker")
         try:
             link.publish_until_lost()
@@ -92,7 +86,7 @@ class Publisher:
         self._outbox.put_back([message for message in messages if message.tries < MAX_TRIES])
         for message in messages:
             if message.tries >= MAX_TRIES:
-                self._outbox.settle()
+                self._outbox.release()
                 self._fail(message, "the connection to the broker was lost twice before it confirmed the message")
 
     def _watch(self) -> None:

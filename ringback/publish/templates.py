@@ -1,7 +1,7 @@
-"""What the messages of a task have in common: worked out once by Celery, and filled in for each call after that.
+"""What the messages of a task have in common: worked out once by Celery, and completed for each call after that.
 
-Celery looks up routes, settings and signals for every message, and py-amqp encodes every header anew, of which four in
-five never change. Runs on whichever greenlet calls the task or publishes its message; no I/O.
+Celery looks up routes, settings and signals for every message, and py-amqp encodes every header anew, although four in
+five never change. Runs on the greenlet that calls the task or publishes its message; no I/O.
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ from celery.utils.saferepr import saferepr
 from kombu import serialization
 
 from ringback.errors import BadArguments
-from ringback.publish.outbox import Message
+from ringback.publish.message import Message
 
 #: The headers that differ from call to call (Celery, "Task message protocol", version 2).
-OWN_HEADERS = frozenset({"id", "root_id", "argsrepr", "kwargsrepr", "expires"})
+VARYING_HEADERS = frozenset({"id", "root_id", "argsrepr", "kwargsrepr", "expires"})
 
-#: The third part of a body: nothing is to follow the task (same page).
+#: The third part of a body: no callback, chain or chord follows the task (same page).
 NOTHING_FOLLOWS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
-#: The flags of AMQP's basic properties that all these messages have: content type and encoding, headers, delivery
-#: mode, correlation id, reply-to; and of two that some have (AMQP 0-9-1, 1.8.2 and 4.2.6.1).
+#: The flags of the basic properties that all these messages have: content type and encoding, headers, delivery mode,
+#: correlation id, reply-to; and of two that some have (AMQP 0-9-1, 1.8.2 and 4.2.6.1).
 FLAGS, PRIORITY, EXPIRATION = 0xF600, 0x0800, 0x0100
 
-#: What ``repr`` says of these, Celery's ``saferepr`` says too, in twenty times the time. Longer strings it shortens.
-PLAIN = frozenset({str, int, float, bool, type(None)})
-SHORT = 100  # characters
+#: Of values of these types ``repr`` gives what Celery's ``saferepr`` gives, in a twentieth of the time. ``saferepr``
+#: shortens longer strings.
+PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
+LONGEST_PLAIN = 100  # characters
 
 
 class MessageTemplate:
-    """A form for the messages of one task when it is called with the same options.
+    """The template of the messages of one task when it is called with the same options.
 
-    :param sample: one that Celery has made.
-    :param serializer: of the arguments.
+    :param sample: a message that Celery has made.
+    :param serializer: the serializer of the arguments.
     """
 
     def __init__(self, sample: Message, serializer: str) -> None:
         self._sample, self._serializer = sample, serializer
-        self.queue: str | None = next((entity.name for entity in sample.declare), None)  #: that they go to
-        self._headers = {name: value for name, value in sample.headers.items() if name not in OWN_HEADERS}
+        self.queue: str | None = next((entity.name for entity in sample.declare), None)  #: to which they go
+        self._headers = {name: value for name, value in sample.headers.items() if name not in VARYING_HEADERS}
         self._properties = {name: sample.properties[name] for name in ("reply_to", "delivery_mode")}
         self._flags = FLAGS if sample.priority is None else FLAGS | PRIORITY
         self._head = _short(sample.content_type) + _short(sample.content_encoding)
@@ -53,24 +54,32 @@ class MessageTemplate:
 
     @classmethod
     def of(cls, sample: Message, serializer: str) -> MessageTemplate | None:
-        """The form of this message, unless there is something unusual about it."""
+        """The template of this message; ``None`` if it has properties that a template does not know."""
         usual = {"reply_to", "delivery_mode", "correlation_id"} == sample.properties.keys()
         return cls(sample, serializer) if usual and "compression" not in sample.headers else None
 
-    def fill(self, call_id: str, args: Any, kwargs: Any, headers: dict[str, str]) -> Message:
-        """The message of a call.
+    def render(self, call_id: str, args: Any, kwargs: Any, headers: dict[str, str]) -> Message:
+        """Make the message of one call.
+
+        :param headers: further headers, which win over those of the template.
 
         :raises BadArguments: the arguments cannot be serialised.
         """
         sample = self._sample
         content_type, encoding, body = serialise((args, kwargs, NOTHING_FOLLOWS), self._serializer, call_id)
-        own = {"id": call_id, "root_id": call_id, "argsrepr": _repr(args), "kwargsrepr": _repr(kwargs), "expires": None}
+        varying = {
+            "id": call_id,
+            "root_id": call_id,
+            "argsrepr": _repr(args),
+            "kwargsrepr": _repr(kwargs),
+            "expires": None,
+        }
         return Message(
             call_id=call_id,
             body=body,
             content_type=content_type,
             content_encoding=encoding,
-            headers={**self._headers, **own, **headers},
+            headers={**self._headers, **varying, **headers},
             properties={**self._properties, "correlation_id": call_id},
             exchange=sample.exchange,
             routing_key=sample.routing_key,
@@ -80,7 +89,7 @@ class MessageTemplate:
         )
 
     def _encode(self, message: Message) -> amqp.Message:
-        """As py-amqp takes it, its properties encoded."""
+        """Make py-amqp's message, with its properties encoded."""
         own = {name: value for name, value in message.headers.items() if name not in self._headers}
         table = self._table + dumps("F", [own])[4:]
         expiration = message.properties.get("expiration")
@@ -98,7 +107,7 @@ class MessageTemplate:
 
 
 class _Encoded(amqp.Message):  # type: ignore[misc]
-    """A message whose properties are encoded already."""
+    """A message whose properties are encoded already. Py-amqp's frame writer asks for them by this private name."""
 
     def __init__(self, body: bytes, encoded: bytes) -> None:
         super().__init__(body)
@@ -109,7 +118,7 @@ class _Encoded(amqp.Message):  # type: ignore[misc]
 
 
 def serialise(body: Any, serializer: str, call_id: str) -> tuple[str, str, bytes]:
-    """Content type, encoding and bytes of a message's body.
+    """Encode a message's body; returns its content type, content encoding and bytes.
 
     :raises BadArguments: it cannot be serialised.
     """
@@ -126,7 +135,7 @@ def _short(text: str) -> bytes:
 
 
 def _repr(values: Any) -> str:
-    """For people, as Celery's messages have it; its workers and monitors show this of the arguments."""
+    """The arguments as Celery's workers and monitors show them to people."""
     if not values:
         return repr(values)
     plain = values.__class__ in (tuple, list) and len(values) < 10 and all(map(_is_plain, values))
@@ -134,4 +143,4 @@ def _repr(values: Any) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    return value.__class__ in PLAIN and (value.__class__ is not str or len(value) < SHORT)
+    return value.__class__ in PLAIN_TYPES and (value.__class__ is not str or len(value) < LONGEST_PLAIN)

@@ -1,9 +1,9 @@
-"""Replies from Redis to the ``AsyncResult`` that waits for each. With ``replies``, all that touches Celery's internals.
+"""Replies from Redis. Two greenlets: the drainer reads, the subscriber writes.
 
 A worker stores a result under its key and publishes it on the channel of the same name. Celery subscribes to that
-channel wherever a task is called, which would make the loop wait for Redis. Here the callers only note the key; the
-subscriber greenlet subscribes, and the drainer greenlet reads. What was published before the subscription took effect,
-or while the connection was lost, is fetched from its key as soon as Redis confirms the subscription.
+channel wherever a task is called, which would make the loop wait for Redis. Here a call only notes the key; the
+subscriber greenlet subscribes, and the drainer greenlet reads. A result that was published before the subscription took
+effect, or while the connection was lost, is fetched from its key as soon as Redis confirms the subscription.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from redis import Connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ringback.replies.amqp import ReplyBackend, ReplyConsumer
+from ringback.replies.drainer import ReplyBackend, ReplyConsumer
 
 logger = logging.getLogger(__name__)
 
-#: A channel of nobody: being subscribed to it, the connection may be pinged from the start.
+#: A channel to which no result is published. Its subscription allows the connection to be pinged from the start.
 IDLE_CHANNEL = b"ringback-idle"
 
 
 def _nothing() -> None:
-    """Nobody waits for this subscription."""
+    """No call waits for this subscription."""
 
 
 class ChannelConsumer(ReplyConsumer):
@@ -50,19 +50,19 @@ class ChannelConsumer(ReplyConsumer):
         self._work = Event()
 
     def consume_from(self, task_id: str) -> None:
-        """Any greenlet: have the result of this task brought."""
+        """Any greenlet: have the result of this task delivered."""
         key = self.backend.get_key_for_task(task_id)
         self._wanted[key] = task_id
         self._to_subscribe.add(key)
         self._work.set()
 
     def when_listening(self, task_id: str, callback: Callable[[], object]) -> bool:
-        """Call back, on the drainer greenlet, once Redis has confirmed the subscription that was just asked for."""
+        """Have ``callback`` called on the drainer greenlet once Redis has confirmed the subscription of this task."""
         self._when_listening[self.backend.get_key_for_task(task_id)] = callback
         return False
 
     def cancel_for(self, task_id: str) -> None:
-        """Any greenlet, and the garbage collector: its result is not wanted any more."""
+        """Any greenlet, and the garbage collector: stop waiting for the result of this task."""
         key = self.backend.get_key_for_task(task_id)
         self._when_listening.pop(key, None)
         if self._wanted.pop(key, None) is None:
@@ -74,7 +74,7 @@ class ChannelConsumer(ReplyConsumer):
             self._work.set()
 
     def open(self) -> None:
-        """Connect, and subscribe to all that is wanted.
+        """Connect, and subscribe to the channels of all calls that wait.
 
         :raises redis.RedisError: Redis cannot be reached.
         """
@@ -101,8 +101,8 @@ class ChannelConsumer(ReplyConsumer):
         elif time.monotonic() - self._heard > 2 * self.backend.settings.heartbeat:
             raise ConnectionError("Redis is silent")
 
-    def abandon(self) -> None:
-        """Drop the connections; what is wanted stays wanted."""
+    def disconnect(self) -> None:
+        """Drop the connections; the calls go on waiting."""
         if self._subscriber is not None:
             self._subscriber.kill(block=False)
             self._subscriber = None
@@ -110,7 +110,7 @@ class ChannelConsumer(ReplyConsumer):
             self._reader.disconnect()
             self._reader = None
 
-    close = abandon
+    close = disconnect
 
     def _handle(self, kind: bytes, channel: bytes, data: Any = None) -> None:
         task_id = self._wanted.get(channel)
@@ -166,12 +166,13 @@ class ChannelConsumer(ReplyConsumer):
 
 
 class ChannelBackend(ReplyBackend, celery_redis.RedisBackend):  # type: ignore[misc]
-    """Celery's ``redis://``, whose subscriptions make nobody wait."""
+    """Celery's ``redis://``, whose subscriptions do not make the calling greenlet wait."""
 
     ResultConsumer = ChannelConsumer
+    results_are_shared = True
 
     def connect(self) -> Connection:
-        """A connection of its own, without redis-py's silent reconnects, which would miss what came in between.
+        """Open a connection without redis-py's silent reconnects, which would miss what came in between.
 
         :raises redis.RedisError: Redis cannot be reached in time.
         """

@@ -1,7 +1,7 @@
-"""What is heard of the runs of other processes, over Redis' publish and subscribe.
+"""What is published on the runs of other processes, over Redis' publish and subscribe.
 
-``follow`` and ``unfollow`` are for the loop and return at once. One greenlet listens; it begins again for as long as
-it takes when the connection is lost, and tells of each run anew, since something may have been missed.
+``follow`` and ``unfollow`` are for the loop and return at once. One greenlet listens. When its connection was lost, it
+reads each followed run anew, since a message may have been missed.
 """
 
 from __future__ import annotations
@@ -12,44 +12,46 @@ import gevent
 from redis import Redis
 from redis.client import PubSub
 
-from ringback.runs.redis_keys import HEARTBEAT_INTERVAL, key, quietly
+from ringback.runs.redis_keys import HEARTBEAT_INTERVAL, key, log_errors
 
 
 class RunChannel:
     """The channels of the runs that are followed here.
 
-    :param redis: where they are.
-    :param name: of this process.
-    :param tell: called on the listening greenlet with the id of a followed run of which there may be news.
+    :param redis: where the channels are.
+    :param process: the name of this process.
+    :param on_news: called on the listening greenlet with the id of a followed run that may have changed.
     """
 
-    def __init__(self, redis: Redis, name: str, tell: Callable[[str], None]) -> None:
-        self._redis, self._name, self._tell = redis, name, tell
+    def __init__(self, redis: Redis, process: str, on_news: Callable[[str], None]) -> None:
+        self._redis, self._process, self._on_news = redis, process, on_news
         self._pubsub: PubSub | None = None
         self.followed: set[str] = set()
 
-    def follow(self, id: str) -> None:
-        """Be told of a run: now, and whenever it changes."""
-        self.followed.add(id)
+    def follow(self, run_id: str) -> None:
+        """Report a run: now, and whenever it changes."""
+        self.followed.add(run_id)
         if self._pubsub is not None:
-            gevent.spawn(quietly, self._pubsub.subscribe, key("run", id))
+            gevent.spawn(log_errors, self._pubsub.subscribe, key("run", run_id))
 
-    def unfollow(self, id: str) -> None:
-        """No longer."""
-        if id in self.followed:
-            self.followed.discard(id)
+    def unfollow(self, run_id: str) -> None:
+        """Stop to report a run."""
+        if run_id in self.followed:
+            self.followed.discard(run_id)
             if self._pubsub is not None:
-                gevent.spawn(quietly, self._pubsub.unsubscribe, key("run", id))
+                gevent.spawn(log_errors, self._pubsub.unsubscribe, key("run", run_id))
 
-    def listen(self) -> None:
+    def listen(self, on_listening: Callable[[], object]) -> None:
         """Listen until the connection is lost.
 
-        :raises redis.RedisError: it is lost.
-        :raises ConnectionError: Redis has been silent for two pulses.
+        :param on_listening: called once the channels are subscribed.
+        :raises redis.RedisError: the connection is lost.
+        :raises ConnectionError: Redis has been silent for two heartbeats.
         """
         pubsub = self._redis.pubsub()
-        pubsub.subscribe(key("owner", self._name), *(key("run", id) for id in self.followed))
+        pubsub.subscribe(key("owner", self._process), *(key("run", run_id) for run_id in self.followed))
         self._pubsub = pubsub
+        on_listening()
         asked = False
         try:
             while True:
@@ -60,7 +62,7 @@ class RunChannel:
                 if message is None:
                     pubsub.ping()
                 elif message["type"] in ("subscribe", "message"):
-                    self._tell(message["channel"].rpartition(":")[2])
+                    self._on_news(message["channel"].rpartition(":")[2])
         finally:
             self._pubsub = None
             pubsub.close()

@@ -1,4 +1,4 @@
-"""Where a run is in Redis, and how Redis is spoken to. Any greenlet."""
+"""The keys of a run in Redis, and how this process speaks to Redis. Any greenlet."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two signs of life of a process.
+#: Seconds between two heartbeats of a process.
 HEARTBEAT_INTERVAL = 2.0
 
 #: Seconds for an answer of Redis.
 TIMEOUT = 2.0
 
 
-def key(kind: str, id: str) -> str:
-    """The key of a run's ``run`` (its record), ``events``, ``made``, ``detached`` or ``heir``, or of an ``owner``."""
-    return f"ringback:{kind}:{id}"
+def key(kind: str, name: str) -> str:
+    """The key of a run's ``run`` (its record), ``events``, ``tombstone``, ``detached`` or ``takeover`` (a lock), or of
+    an ``owner`` (a process's lease)."""
+    return f"ringback:{kind}:{name}"
 
 
 def connect(url: str) -> Redis:
-    """A Redis that answers within a time, or not."""
+    """A client whose calls answer or fail within the time-out."""
     retry = Retry(NoBackoff(), 1)  # the first use of a connection that was cut while idle
     return Redis.from_url(
         url,
@@ -36,8 +37,8 @@ def connect(url: str) -> Redis:
     )
 
 
-def quietly(function: Callable[..., object], *args: object) -> None:
-    """Do it, and only log if Redis is away: somebody else does it again."""
+def log_errors(function: Callable[..., object], *args: object) -> None:
+    """Call a function, and only log if Redis is away: the next heartbeat or write does the same again."""
     try:
         function(*args)
     except (RedisError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What a caller wants done, as the HTTP interface has understood it. Pure."""
+"""What a caller submits, as the HTTP interface has understood and checked it. Pure."""
 
 from __future__ import annotations
 
@@ -6,54 +6,51 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
-if TYPE_CHECKING:
-    from ringback.runs.canvas import Step
+from ringback.runs.canvas import Canvas, TaskCall
 
 
 @dataclass
 class Submission:
-    """What a caller wants done."""
+    """What a caller submits."""
 
     caller: str
-    task: str
-    args: list[Any]
-    kwargs: dict[str, Any]
-    options: dict[str, Any] = field(default_factory=dict)  #: for Celery's ``apply_async``
-    headers: dict[str, str] = field(default_factory=dict)  #: of the message
-    key: str | None = None  #: repeated orders with one key are one run
-    id: str | None = None  #: the run's, if the caller chooses it
+    call: TaskCall  #: the task; for a canvas, the kind of canvas with its description as the argument
+    key: str | None = None  #: submissions with the same key are one run
+    chosen_id: str | None = None  #: the run's id, if the caller chooses it
     cancel_after: float | None = None  #: seconds after which the run is dropped
-    canvas: Step | None = None  #: what it is made of, if of more than one task
+    canvas: Canvas | None = None
+    run_id: str = field(init=False)
 
-    @property
-    def run_id(self) -> str:
-        """The id of its run. One with a key has the same in every process, so the key needs no table of its own."""
-        if self.id is not None:
-            return self.id
-        if self.key is None:
-            return str(uuid4())
-        return str(uuid5(NAMESPACE_OID, json.dumps([self.caller, self.task, self.key])))
+    def __post_init__(self) -> None:
+        self.run_id = self._make_id()
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether another order can mean the same run."""
-        return self.id is not None or self.key is not None
+        """Whether another submission can mean the same run."""
+        return self.chosen_id is not None or self.key is not None
 
     @property
     def fingerprint(self) -> str:
-        """Equal for orders of the same thing, if they can mean the same run."""
+        """Equal for submissions of the same work, if they can mean the same run."""
         if not self.may_be_repeated:
             return ""
-        payload = [self.task, self.args, self.kwargs, self.options, self.cancel_after]
+        payload = [self.call.task, self.call.args, self.call.kwargs, self.call.options, self.cancel_after]
         return hashlib.sha256(json.dumps(payload, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
     def delay(self) -> float:
         """Seconds before which no worker may start it."""
-        eta = self.options.get("eta")
+        eta = self.call.options.get("eta")
         if eta is not None:
             return max(0.0, float((eta - datetime.now(timezone.utc)).total_seconds()))
-        return float(self.options.get("countdown") or 0)
+        return float(self.call.options.get("countdown") or 0)
+
+    def _make_id(self) -> str:
+        """The id of its run. A key gives the same id in every process, so that keys need no table of their own."""
+        if self.chosen_id is not None:
+            return self.chosen_id
+        if self.key is None:
+            return str(uuid4())
+        return str(uuid5(NAMESPACE_OID, json.dumps([self.caller, self.call.task, self.key])))

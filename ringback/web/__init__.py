@@ -1,4 +1,23 @@
+"""The web process: fork, listen, limit what comes in, hold requests, drain. It is the only wing that runs the loop.
+
+``handlers`` is for applications; ``server`` starts and ends the process; ``http_server`` limits what comes in. Imports
+``calls`` and ``wire``; never ``api``.
+"""
+
+from ringback.web import embedded_worker
 from ringback.web.handlers import HeldRequest, NotFound, RequestHandler, asynchronous
 from ringback.web.server import serve
+from ringback.web.sockets import listen
+from ringback.web.supervisor import ProcessContext, fork
 
-__all__ = ["HeldRequest", "NotFound", "RequestHandler", "asynchronous", "serve"]
+__all__ = [
+    "HeldRequest",
+    "NotFound",
+    "ProcessContext",
+    "RequestHandler",
+    "asynchronous",
+    "embedded_worker",
+    "fork",
+    "listen",
+    "serve",
+]

@@ -10,7 +10,7 @@ CONCURRENCY = 500
 
 
 def start_worker(app: Celery) -> None:
-    """Start a worker for the app's tasks in this process; it ends with it, and leaves the signals alone."""
+    """Start a worker for the app's tasks in this process. It ends with the process, and installs no signal handlers."""
     worker = app.WorkController(
         hostname="embedded@localhost",
         pool_cls="gevent",

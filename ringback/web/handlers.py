@@ -1,8 +1,8 @@
 """Tornado handlers that hold a request until its task rings back. All of it runs on the loop's greenlet.
 
 ``RequestHandler`` is Tornado's with three things added: it answers errors as ``application/problem+json``, refuses
-requests while the process shuts down, and stops waiting when its client has gone. ``asynchronous`` works in any
-Tornado handler.
+requests while the process shuts down, and stops to wait when its client has gone. ``asynchronous`` works in any
+Tornado handler. This is the one place where the package's errors become HTTP answers.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from weakref import WeakSet
 import tornado.web
 from tornado.web import HTTPError
 
-from ringback.calls.call import Call, current_holder
+from ringback.calls import Call, current_holder
 from ringback.errors import ClientGone, RingbackError, ShuttingDown
 
 logger = logging.getLogger(__name__)
 
 
 class HeldRequest:
-    """A request that is held open; the ``Holder`` of the calls that are made to answer it."""
+    """A request that is held open: the ``Holder`` of the calls that are made to answer it."""
 
     __slots__ = "__weakref__", "_calls", "handler"
 
@@ -41,12 +41,13 @@ class HeldRequest:
 
     @classmethod
     def of(cls, handler: tornado.web.RequestHandler) -> HeldRequest:
-        """The held request of this handler, made and put into the running context if there is none."""
+        """The held request of this handler. It is made and put into the running context if there is none yet."""
         holder = current_holder.get()
-        if not isinstance(holder, cls) or holder.handler is not handler:
-            holder = cls(handler)
-            current_holder.set(holder)
-        return holder
+        if isinstance(holder, cls) and holder.handler is handler:
+            return holder
+        request = cls(handler)
+        current_holder.set(request)
+        return request
 
     @classmethod
     def held(cls) -> int:
@@ -60,7 +61,7 @@ class HeldRequest:
 
     @classmethod
     def drain(cls) -> None:
-        """Tell those that would never end by themselves that the process is about to."""
+        """Tell the requests that last, such as WebSockets, that the process is about to end."""
         for request in list(cls._all):
             if isinstance(request.handler, RequestHandler):
                 request.handler.on_drain()
@@ -70,31 +71,27 @@ class HeldRequest:
         """Seconds for each call, as the handler has it."""
         return getattr(self.handler, "deadline", None)
 
-    def made(self, call: Call) -> None:
+    def waits_for(self, call: Call) -> None:
         """Remember a call, to drop it when the client goes."""
-        self._calls = (*(other for other in self._calls if other.id in other.switchboard.ledger), call)
+        self._calls = (*(other for other in self._calls if other.is_waiting), call)
 
     def fail(self, error: BaseException) -> None:
-        """Answer with an error, unless the answer is under way already."""
+        """Answer with an error, unless the answer has been finished."""
         if self.handler._finished:
             if not isinstance(error, ClientGone):
                 logger.error("an error after the answer of %s", self.handler.request.path, exc_info=error)
             return
-        status = error.status_code if isinstance(error, HTTPError) else 500
         exc_info = (type(error), error, error.__traceback__)
+        if isinstance(error, RingbackError) and not isinstance(self.handler, AnswersErrors):  # not served by ``serve``
+            answer_error(self.handler, error)
+            return
         self.handler.log_exception(*exc_info)
-        if (
-            isinstance(error, RingbackError)
-            and type(self.handler).write_error is tornado.web.RequestHandler.write_error
-        ):
-            write_problem(self.handler, error)  # Tornado's page would not name the task
-        else:
-            self.handler.send_error(status, exc_info=exc_info)
+        self.handler.send_error(error.status_code if isinstance(error, HTTPError) else 500, exc_info=exc_info)
 
     def _on_client_gone(self) -> None:
         self._all.discard(self)
         for call in self._calls:
-            call.switchboard.settle(call.id, ClientGone("the client has gone", call.id))
+            call.abandon(ClientGone("the client has gone", call.id))
         self.handler.on_connection_close()
 
 
@@ -122,7 +119,29 @@ def asynchronous(method: Callable[..., object]) -> Callable[..., None]:
     return hold_open
 
 
-class RequestHandler(tornado.web.RequestHandler):
+class AnswersErrors(tornado.web.RequestHandler):
+    """Answers a ``RingbackError`` with its own status, where Tornado would answer 500 and log a traceback."""
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Send an error, with the status of the ``RingbackError`` if it is one."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        super().send_error(error.status if isinstance(error, RingbackError) else status_code, **kwargs)
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        """Log an exception that is not a ``RingbackError``: of those the answer and the access log say enough."""
+        if not isinstance(value, RingbackError):
+            super().log_exception(typ, value, tb)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer a ``RingbackError`` as ``application/problem+json``, and other errors as Tornado does."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, RingbackError):
+            answer_error(self, error)
+        else:
+            super().write_error(status_code, **kwargs)
+
+
+class RequestHandler(AnswersErrors):
     """A handler whose requests may be held. Override ``prepare`` only with a call of ``super().prepare()``."""
 
     deadline: float | None = None  #: seconds for each call made here; ``None`` for the setting RINGBACK_DEADLINE
@@ -137,23 +156,26 @@ class RequestHandler(tornado.web.RequestHandler):
             raise ShuttingDown("this process is shutting down")
 
     def on_drain(self) -> None:
-        """This process is about to end; for requests that last, such as WebSockets, to end soon."""
+        """Prepare to end soon, since the process is about to end; for requests that last, such as WebSockets."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer as ``application/problem+json`` (RFC 9457)."""
         error = kwargs.get("exc_info", (None, None, None))[1]
-        write_problem(self, error, status_code)
+        answer_error(self, error, status_code)
 
 
 class NotFound(RequestHandler):
-    """Answers what no other handler answers: 404."""
+    """Answers 404 to what no other handler answers."""
 
     def prepare(self) -> None:
         raise HTTPError(404)
 
 
-def write_problem(handler: tornado.web.RequestHandler, error: BaseException | None, status: int = 500) -> None:
-    """Finish a request with an error as ``application/problem+json``; what is not ours to tell is not told."""
+def answer_error(handler: tornado.web.RequestHandler, error: BaseException | None, status: int = 500) -> None:
+    """Finish a request with an error as ``application/problem+json`` (RFC 9457).
+
+    Errors that are not a ``RingbackError`` expose only status and title.
+    """
     if isinstance(error, RingbackError):
         status, body = error.status, error.problem()
         if error.retry_after is not None:
@@ -166,3 +188,11 @@ def write_problem(handler: tornado.web.RequestHandler, error: BaseException | No
     handler.set_status(status)
     handler.set_header("Content-Type", "application/problem+json")
     handler.finish(json.dumps(body) + "\n")
+
+
+@functools.cache
+def answering_errors(handler_class: type[tornado.web.RequestHandler]) -> type[tornado.web.RequestHandler]:
+    """The handler class, or a subclass of it that answers a ``RingbackError`` with its own status."""
+    if issubclass(handler_class, AnswersErrors):
+        return handler_class
+    return type(handler_class.__name__, (handler_class, AnswersErrors), {"__module__": handler_class.__module__})

@@ -1,4 +1,4 @@
-"""The event loop: asyncio's on gevent's hub, where both are one thread and take turns. On the main greenlet."""
+"""The event loop: asyncio's, which shares its thread with gevent's hub. Runs on the main greenlet."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any
 from gevent import monkey
 from gevent.selectors import GeventSelector
 
-#: Seconds for which the loop may go on with what is ready before the hub has its turn, which costs as much as some
-#: callbacks; with 2 ms a request costs a tenth more. Without a limit 1000 requests that come at once would all be read
-#: before the first is published.
-PAUSE = 0.01
+#: Seconds for which the loop may run ready callbacks before it gives way to gevent's hub, which costs as much as some
+#: callbacks: with 2 ms a request costs a tenth more. Without a limit 1000 requests that arrive at once would all be
+#: read before the first is published.
+HUB_INTERVAL = 0.01
 
-_get_ident = monkey.get_original("_thread", "get_ident")  # gevent's tells greenlets apart
+_get_ident = monkey.get_original("_thread", "get_ident")  # gevent's differs from greenlet to greenlet
 
 
 class Selector(GeventSelector):
-    """Gevent's, which gives the hub a turn for each round of the loop."""
+    """Gevent's selector, which gives way to the hub every 10 ms and not in each round of the loop."""
 
-    _turn = 0.0  #: of the hub: when it is due, by time.monotonic()
+    _hub_is_due = 0.0  #: on time.monotonic()
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        """As gevent's. With callbacks ready, for which asyncio passes 0, nothing is looked for until it is time."""
-        if timeout is not None and timeout <= 0 and time.monotonic() < self._turn:
+        """Wait for events. With callbacks ready, where asyncio passes 0, return at once until the hub is due."""
+        if timeout is not None and timeout <= 0 and time.monotonic() < self._hub_is_due:
             return []
         events = super().select(timeout)
-        self._turn = time.monotonic() + PAUSE
+        self._hub_is_due = time.monotonic() + HUB_INTERVAL
         return events
 
     def wake(self) -> None:
-        """End a ``select`` that waits, from another greenlet."""
+        """End a waiting ``select`` from another greenlet."""
         self._ready.set()  # type: ignore[attr-defined]
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Asyncio's, which greenlets of its own thread wake without a word through a socket."""
+    """Asyncio's loop, which greenlets of its own thread wake directly, and not through a socket."""
 
     def __init__(self) -> None:
         super().__init__(Selector())

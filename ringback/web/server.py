@@ -8,12 +8,13 @@ import logging
 import signal
 import socket
 import sys
+from typing import Any
 
 import tornado.web
 
-from ringback.calls.switchboard import Switchboard
+from ringback.calls import Switchboard
 from ringback.errors import BadSetting
-from ringback.web.handlers import HeldRequest
+from ringback.web.handlers import HeldRequest, answering_errors
 from ringback.web.http_server import BoundedHTTPServer
 from ringback.web.loop import Loop
 from ringback.web.sockets import listen
@@ -21,11 +22,11 @@ from ringback.web.supervisor import ProcessContext
 
 logger = logging.getLogger(__name__)
 
-#: Objects made since the last collection, and collections of the younger generation, that bring on the next. Python's
-#: 700 and 10 look at a few thousand held requests all the time.
+#: Objects made since the last collection, and collections of the younger generation, after which the garbage collector
+#: runs. With Python's 700 and 10 it would look at a few thousand held requests all the time.
 GC_THRESHOLDS = 10_000, 5, 10
 
-#: Seconds between two looks at whether the last held request is answered: Tornado tells nobody when a handler ends.
+#: Seconds between two looks whether the last held request is answered: Tornado does not report the end of a handler.
 DRAIN_INTERVAL = 0.05
 
 
@@ -35,22 +36,33 @@ def serve(
     port: int,
     address: str,
     example: str = "/",
-    place: ProcessContext | None = None,
+    context: ProcessContext | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer what is held within the grace time, and return.
 
     :param port: TCP port; 0 for a free one.
     :param address: host name or IP address to listen on.
     :param example: a path to try, for the line that is printed.
-    :param place: of this process, if it is one of several; its sockets go before port and address.
+    :param context: of this process, if it is one of several; its sockets replace port and address.
     :raises BadSetting: it cannot listen there.
     """
-    life = _serve(application, switchboard, port, address, example, place)
-    if sys.version_info < (3, 11):  # which takes no loop of ours, and is a little slower
+    _answer_errors(application)
+    life = _serve(application, switchboard, port, address, example, context)
+    if sys.version_info < (3, 11):  # its asyncio takes no loop of ours, and the process is a little slower
         asyncio.run(life)
         return
     with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(life)
+
+
+def _answer_errors(application: tornado.web.Application) -> None:
+    """Have every handler answer a ``RingbackError`` with its own status, Tornado's plain handlers included."""
+    delegate = application.get_handler_delegate
+
+    def get_handler_delegate(request: Any, target_class: type[Any], *args: Any, **kwargs: Any) -> Any:
+        return delegate(request, answering_errors(target_class), *args, **kwargs)  # type: ignore[arg-type]
+
+    application.get_handler_delegate = get_handler_delegate  # type: ignore[method-assign]
 
 
 async def _serve(
@@ -59,7 +71,7 @@ async def _serve(
     port: int,
     address: str,
     example: str,
-    place: ProcessContext | None,
+    context: ProcessContext | None,
 ) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -67,24 +79,24 @@ async def _serve(
     switchboard.start()
     server = BoundedHTTPServer(application, switchboard.settings)
     try:
-        sockets = place.sockets() if place else listen(port, address)
+        sockets = context.sockets() if context else listen(port, address)
     except BadSetting:
         switchboard.stop()
         raise
-    _spare_the_collector()
+    _relieve_the_garbage_collector()
     server.add_sockets(sockets)
-    if not place or place.first:
+    if not context or context.first:
         _announce(sockets[0], example)
-    if place:
-        place.serving(ended.set)
+    if context:
+        context.serving(ended.set)
     await ended.wait()
     await _drain(application, server, switchboard)
 
 
-def _spare_the_collector() -> None:
-    """Have the garbage collector look less often, and not at what stays: a fifth of a request's CPU was its.
+def _relieve_the_garbage_collector() -> None:
+    """Have the garbage collector run less often, and skip what stays: it took a fifth of a request's CPU time.
 
-    Requests leave little that only it can free (Tornado's handlers), and those that are held are no garbage.
+    Requests leave little that only the collector can free (Tornado's handlers), and held requests are no garbage.
     """
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
-"""A port to listen on, opened before there is a hub of gevent's. On no greenlet but the first.
+"""A port to listen on, opened before gevent has a hub. Runs on the main greenlet.
 
-The connections are not gevent's either: on the loop nobody waits inside a socket, and gevent's would bring two watchers
-each, for whoever does.
+The connections are plain sockets, not gevent's: on the loop no code waits inside a socket, and each of gevent's sockets
+has two watchers for code that does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gevent import monkey
 
 from ringback.errors import BadSetting
 
-#: Connections that may wait to be accepted. With Tornado's 128 some of 1000 that come at once try again after a second.
+#: Connections that may wait to be accepted. With Tornado's 128 some of 1000 that come at once try again a second later.
 BACKLOG = 1024
 
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")  # gevent's waits on a hub
@@ -22,7 +22,7 @@ _socket: type[socket.socket] = monkey.get_original("socket", "socket")  # each o
 
 
 class Listener(_socket):  # type: ignore[misc, valid-type]
-    """A listening socket whose connections are the standard library's, whatever is patched."""
+    """A listening socket whose connections are the standard library's sockets, even under gevent's patch."""
 
     def accept(self) -> tuple[socket.socket, Any]:
         """The next connection, and its address."""
@@ -31,14 +31,14 @@ class Listener(_socket):  # type: ignore[misc, valid-type]
 
 
 def cannot_listen(port: int, address: str, error: OSError) -> BadSetting:
-    """What to tell whoever chose them."""
+    """Make the error that names the flag and the variable to change."""
     return BadSetting(
         f"cannot listen on {address}, port {port}: {error.strerror}. Choose another with --port=… or PORT=…"
     )
 
 
 def listen(port: int, address: str) -> list[Listener]:
-    """Listening sockets as Tornado's ``bind_sockets`` makes them, but none of gevent's.
+    """Open listening sockets, as Tornado's ``bind_sockets`` does, but not gevent's.
 
     :param port: TCP port; 0 for a free one.
     :param address: host name or IP address; empty for all.

@@ -1,8 +1,9 @@
 """Several web processes: forked before there is anything of Celery or of gevent's hub, replaced when they die.
 
-The parent runs ``Supervisor`` on its one greenlet, without a hub: of what gevent patches it uses the originals only. In
-each child ``fork`` returns a ``ProcessContext``, which is the loop's. Signals and what children say are one stream of
-bytes, so that nothing is done in a signal handler, where it would race with a fork.
+The parent runs a ``Supervisor`` on its one greenlet, without a hub, so it uses only the originals of what gevent
+patches. In each child ``fork`` returns a ``ProcessContext``, which belongs to the loop. Signals and the children's
+messages reach the parent as one stream of bytes, so that no work is done in a signal handler, where it would race with
+a fork.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 from gevent import monkey
 
 from ringback.web.sockets import Listener
+from ringback.wire import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -29,40 +31,35 @@ _waitpid = monkey.get_original("os", "waitpid")
 _select = monkey.get_original("select", "select")
 _signal = monkey.get_original("signal", "signal")  # gevent's would make a hub for SIGCHLD
 
-#: What ends all processes.
+#: The signals that end all processes.
 ENDS = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = (*ENDS, signal.SIGCHLD)
 
-#: What children say, beyond the numbers of signals: "I serve", and "there must be no others beside me".
+#: The children's messages, beyond the numbers of signals: "I serve", and "I must be the sole process".
 SERVING, SOLE = 128, 129
-
-#: Seconds of life after which the death of a process is an accident, and no reason to wait before the next.
-STEADY = 10.0
-#: Seconds between processes that go on dying, at most.
-LONGEST_PAUSE = 30.0
 
 
 def fork(count: int, sockets: Sequence[socket.socket]) -> ProcessContext:
     """Fork web processes. Returns in each of them; the parent stays here, and ends with the last of them.
 
-    The first is alone until it serves: what keeps it from that is said once, and its exit code is the parent's.
+    The first process is alone until it serves, so that a bad setting is reported once; its exit code is the parent's.
 
-    :param count: of them.
-    :param sockets: which they listen on together; not gevent's, since those need a hub.
+    :param count: how many processes.
+    :param sockets: the sockets that they listen on together; not gevent's, since those need a hub.
     """
     return Supervisor(count, sockets).watch()
 
 
 class FairSocket(Listener):
-    """A listening socket that gives one connection an event.
+    """A listening socket that accepts one connection for each event.
 
-    Tornado takes up to 128, so that of a few that come at once one process had all and the others none.
+    Tornado accepts up to 128, so that of a few that come at once one process had all and the others none.
     """
 
     _given = False
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection, or the error that means: no more for now."""
+        """Accept the next connection, or raise the error that means: no more for now."""
         if self._given:
             self._given = False
             raise BlockingIOError
@@ -72,10 +69,10 @@ class FairSocket(Listener):
 
 
 class ProcessContext:
-    """What one of several processes knows of the others.
+    """What one of several web processes knows of the others.
 
-    :param first: whether it is the one that speaks for all.
-    :param lifeline: a descriptor that comes to its end with the parent.
+    :param first: whether it is the one that logs and prints for all.
+    :param lifeline: a descriptor that reaches its end when the parent ends.
     :param parent: a descriptor that the parent reads.
     """
 
@@ -83,18 +80,18 @@ class ProcessContext:
         self._sockets, self.first, self._lifeline, self._parent = sockets, first, lifeline, parent
 
     def sockets(self) -> list[FairSocket]:
-        """The listening sockets. To be called once."""
+        """The listening sockets. Call it once."""
         sockets = [FairSocket(fileno=plain.detach()) for plain in self._sockets]
         for sock in sockets:
             sock.setblocking(False)
         return sockets
 
-    def stay_alone(self) -> None:
-        """Have no other processes beside this one."""
+    def stay_sole(self) -> None:
+        """Have no other process forked."""
         self._tell(SOLE)
 
     def serving(self, on_orphaned: Callable[[], object]) -> None:
-        """Tell the parent that this process serves; be told when there is no parent any more."""
+        """Tell the parent that this process serves; ``on_orphaned`` is called when the parent has ended."""
         loop = asyncio.get_running_loop()
 
         def orphaned() -> None:
@@ -104,71 +101,71 @@ class ProcessContext:
         loop.add_reader(self._lifeline, orphaned)
         self._tell(SERVING)
 
-    def _tell(self, what: int) -> None:
-        with suppress(BrokenPipeError):  # there is no parent any more
-            os.write(self._parent, bytes([what]))
+    def _tell(self, message: int) -> None:
+        with suppress(BrokenPipeError):  # the parent has ended
+            os.write(self._parent, bytes([message]))
 
 
 class RespawnBackoff:
-    """When a process that has died may be replaced: at once, but not again and again.
+    """When a process that has died may be replaced: at once, but with growing pauses if processes go on dying.
+
+    The death of a process that has lived for more than ten seconds is an accident, and no reason to wait.
 
     :param clock: seconds that never go back.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self._pause, self._next = 0.0, clock()
+        self._pauses, self._next = Backoff(shortest=1.0, longest=30.0, steady=10.0), clock()
 
     def died(self, born: float) -> None:
-        """A process has died that was born at this time."""
-        if self.clock() - born > STEADY:
-            self._pause = 0.0
-        self._next = self.clock() + self._pause
-        self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE)
+        """Note that a process has died that was born at this time."""
+        now = self.clock()
+        self._next = now + self._pauses.failed(worked_for=now - born)
 
     def wait(self) -> float:
-        """The seconds until another may be started."""
+        """The seconds until another process may be started."""
         return max(0.0, self._next - self.clock())
 
 
 class Supervisor:
-    """Keeps so many processes alive, for as long as it is not told to end."""
+    """Keeps so many processes alive until it is told to end."""
 
     def __init__(self, count: int, sockets: Sequence[socket.socket]) -> None:
-        self._count, self._sockets, self._pace = count, sockets, RespawnBackoff()
-        self._children: dict[int, float] = {}  # their process ids, and when they were born
+        self._count, self._sockets, self._backoff = count, sockets, RespawnBackoff()
+        self._children: dict[int, float] = {}  # by process id: when it was born
         self._wanted, self._serving, self._code = 1, False, 0
         self._lifeline, self._held = os.pipe()
-        self._events, self._told = os.pipe()
-        os.set_blocking(self._told, False)  # as set_wakeup_fd wants it
+        self._events, self._wakeup = os.pipe()
+        os.set_blocking(self._wakeup, False)  # set_wakeup_fd requires it
 
     def watch(self) -> ProcessContext:
         """Start processes and replace them until the last has ended, then exit; returns in the children only."""
         for number in SIGNALS:
             _signal(number, lambda number, frame: None)
-        signal.set_wakeup_fd(self._told)
+        signal.set_wakeup_fd(self._wakeup)
         while self._wanted or self._children:
-            while len(self._children) < self._wanted and not self._pace.wait():
+            while len(self._children) < self._wanted and not self._backoff.wait():
                 if not self._start():
-                    return ProcessContext(self._sockets, not self._serving, self._lifeline, self._told)
+                    return ProcessContext(self._sockets, not self._serving, self._lifeline, self._wakeup)
             self._listen()
             self._reap()
         sys.exit(self._code)
 
     def _start(self) -> int:
-        """The new child's process id; in the child itself 0."""
+        """Fork; returns the new child's process id, and 0 in the child itself."""
         sys.stdout.flush()  # or each child would write what is in the buffer
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a signal of the child's must not get into our stream
         pid: int = _fork()
         if pid:
-            self._children[pid] = self._pace.clock()
+            self._children[pid] = self._backoff.clock()
         else:
             self._leave()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return pid
 
     def _leave(self) -> None:
-        """In a child: undo what is the parent's."""
+        """In a child: undo what belongs to the parent."""
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
             _signal(number, signal.SIG_DFL)
@@ -176,8 +173,8 @@ class Supervisor:
         os.close(self._events)
 
     def _listen(self) -> None:
-        """Wait until a signal or a child has something to say, or a process may be started."""
-        timeout = self._pace.wait() if len(self._children) < self._wanted else None
+        """Wait for a signal, for a child's message, or until a process may be started."""
+        timeout = self._backoff.wait() if len(self._children) < self._wanted else None
         if not _select([self._events], [], [], timeout)[0]:
             return
         for event in os.read(self._events, 4096):
@@ -207,9 +204,9 @@ class Supervisor:
             return
         if self._serving:
             logger.warning("web process %d has ended %s and is replaced", pid, _how(code))
-            self._pace.died(born)
+            self._backoff.died(born)
             return
-        if code < 0:  # or else it has said why
+        if code < 0:  # or else it has reported why
             logger.error("the first web process has ended %s", _how(code))
         self._code = code if code >= 0 else 128 - code  # as a shell has it
         self._end()

@@ -1,0 +1,12 @@
+"""What both ends of a broker connection share: fewer system calls, confirms, and the way back after a lost connection.
+
+The web process and ``ringback.worker`` use these modules. They import the standard library and py-amqp, and nothing of
+gevent, Tornado, Celery or the other wings.
+"""
+
+from ringback.wire.backoff import Backoff, ReconnectBackoff
+from ringback.wire.confirms import ConfirmTracker
+from ringback.wire.cork import Cork, read_ahead
+from ringback.wire.reconnect import keep_connected
+
+__all__ = ["Backoff", "ConfirmTracker", "Cork", "ReconnectBackoff", "keep_connected", "read_ahead"]

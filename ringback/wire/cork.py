@@ -1,58 +1,82 @@
-"""How the frames of a burst share their system calls: many are written in one send, and read in one recv.
+"""Fewer system calls for each message: a burst of frames is written in one send, and read in one recv.
 
-A ``Cork`` belongs to the greenlets of its connection's owner.
+A ``Cork`` belongs to the greenlets or threads that own its connection. ``frame_writer`` and ``read_ahead`` are for
+py-amqp's ``Connection(frame_writer=…)``, the one place that hands out a connection's transport before it is used.
 """
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import amqp.method_framing
 from amqp.transport import TCPTransport
 
-#: Bytes that are read at once, if there are so many. Py-amqp asks for each frame's head, payload and end by itself,
-#: which is nine calls for a reply; and it copies what is read ahead each time, so more than some replies cost again.
+#: Bytes to read at once. Py-amqp asks for each frame's head, payload and end by itself: nine calls for a reply. It also
+#: copies what was read ahead each time, so reading more than a few replies costs more than it saves.
 READ_AHEAD = 4096
 
-#: Bytes after which a burst is sent, whether it is whole or not.
+#: Bytes after which a burst is sent although it is not complete.
 BURST = 65_536
 
 
 class Cork:
-    """What a connection writes within ``with cork:`` goes out in one piece, at the end."""
+    """Holds back what a connection writes within ``with cork:``, and sends it in one piece at the end.
 
-    def __init__(self) -> None:
-        self._held: list[bytes] | None = None
-        self._size = 0
+    :param until_read: hold back everything until the connection is read, for an owner that writes and reads in turns.
+        Does nothing over TLS, which offers no hook before a read.
+    """
+
+    def __init__(self, until_read: bool = False) -> None:
+        self._until_read = until_read
+        self._corked = False
+        self._held = bytearray()
+        self.socket: socket.socket | None = None  #: of the open connection
 
     def __enter__(self) -> None:
-        self._held, self._size = [], 0
+        self._corked = True
 
     def __exit__(self, *_: object) -> None:
         try:
             self._flush()
         finally:
-            self._held = None
+            self._corked = False
+            self._held.clear()
 
     def frame_writer(self, connection: Any, transport: Any) -> Any:
-        """As py-amqp's, for its ``Connection(frame_writer=…)``, which calls it for each new connection."""
-        self._send = transport.write
-        if isinstance(transport, TCPTransport):  # TLS has a buffer of its own
-            recv = transport._quick_recv
-            transport._quick_recv = lambda size: recv(max(size, READ_AHEAD))
+        """Make py-amqp's frame writer for a new connection, with this cork between it and the transport."""
+        self._send, self.socket = transport.write, transport.sock
+        self._held.clear()
+        if isinstance(transport, TCPTransport):  # TLS has a read buffer of its own
+            self._recv = transport._quick_recv
+            transport._quick_recv = self._read
+            self._corked = self._until_read
         return amqp.method_framing.frame_writer(connection, self)
 
     def write(self, data: bytes) -> None:
-        """Write, or keep for later."""
-        if self._held is None:
+        """Send, or hold back for later."""
+        if not self._corked:
             self._send(data)
             return
-        self._held.append(bytes(data))  # a copy: py-amqp uses its buffer again
-        self._size += len(data)
-        if self._size > BURST:
+        self._held += data  # a copy: py-amqp uses its buffer again
+        if len(self._held) > BURST:
             self._flush()
+
+    def _read(self, size: int) -> Any:
+        if self._until_read:
+            self._flush()
+        return self._recv(max(size, READ_AHEAD))
 
     def _flush(self) -> None:
         while self._held:  # while this waits for the socket, another greenlet may write a heartbeat
-            data, self._held, self._size = b"".join(self._held), [], 0
-            self._send(data)
+            data = bytes(self._held)
+            self._held.clear()
+            try:
+                self._send(data)
+            except TimeoutError as error:  # half a frame may have gone, so nothing can follow it
+                raise ConnectionResetError("the broker does not read") from error
+
+
+def read_ahead(connection: Any, transport: Any) -> Any:
+    """A frame writer that only reads ahead and holds nothing back: the setting for a whole app's connections."""
+    return Cork().frame_writer(connection, transport)

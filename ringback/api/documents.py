@@ -1,0 +1,24 @@
+"""How a run is shown to clients: as one JSON document, and as a stream of events. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ringback.runs import Run, RunEvent, to_json_object
+
+
+def run_document(run: Run) -> str:
+    """The JSON document of a run: its state, times, links, and its progress, result or error."""
+    links = {"self": f"/v1/runs/{run.run_id}", "events": f"/v1/runs/{run.run_id}/events"}
+    if not run.has_ended:
+        links["cancel"] = links["self"]
+    members = {"id": run.run_id, "task": run.task, "state": run.state.shown}
+    tail = {"error": run.error} if run.error else {}
+    return to_json_object(
+        {**members, **tail, "timestamps": run.timestamps, "links": links}, progress=run.progress, result=run.result
+    )
+
+
+def shown_events(run: Run, events: list[RunEvent]) -> list[RunEvent]:
+    """The events as clients see them: ``result``, which stands for the whole run, gets the run's document."""
+    return [replace(event, data=run_document(run)) if event.name == "result" else event for event in events]

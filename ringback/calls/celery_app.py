@@ -1,0 +1,66 @@
+"""Every graft on a Celery app, in one place. Runs once, on the main greenlet, before any task is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+from weakref import WeakValueDictionary
+
+from celery import Celery
+
+from ringback.broker import check_broker
+from ringback.calls.call import Call, Exchange
+from ringback.errors import BadSetting
+from ringback.publish import Message, OutboxAMQP
+from ringback.replies import BACKENDS, JSON, ReplyConsumer
+from ringback.settings import Settings
+
+
+def check_app(app: Celery) -> None:
+    """Check that the app's results can ring back.
+
+    :raises BadSetting: its result backend, its result serializer or its broker cannot be used.
+    """
+    url = str(app.conf.result_backend)
+    if url.partition(":")[0] not in BACKENDS:
+        raise BadSetting(f"result backend {url!r} cannot ring back: use rpc:// or redis://")
+    if app.conf.result_serializer != "json":
+        raise BadSetting(f"result_serializer {app.conf.result_serializer!r}: only 'json' is read, never pickle")
+    check_broker(app)
+
+
+def graft_results(app: Celery, exchange: Exchange) -> type[Call]:
+    """Make the app hand out calls, each of which knows the switchboard; returns their class."""
+    # In a prepared form: Celery looks this setting up for each call, and finds its defaults after three other places.
+    app.conf.task_always_eager = app.conf.task_always_eager
+    app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
+    # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.
+    app._local = SimpleNamespace(oid=f"ringback.reply.{uuid4()}")
+    app.AsyncResult = type("Call", (Call,), {"app": app, "switchboard": exchange, "known": WeakValueDictionary()})
+    calls: type[Call] = app.AsyncResult
+    return calls
+
+
+def graft_replies(
+    app: Celery,
+    settings: Settings,
+    on_unreadable: Callable[[str, Exception], None],
+    on_update: Callable[[str, Any], None],
+) -> ReplyConsumer:
+    """Make the app's replies come through our backend; returns the consumer, which is not started yet."""
+    backend = app.backend
+    backend.settings, backend.accept = settings, JSON
+    backend.on_unreadable, backend.on_update = on_unreadable, on_update
+    consumer: ReplyConsumer = backend.result_consumer
+    return consumer
+
+
+def graft_messages(
+    app: Celery, admit: Callable[[str, str | None], None], accept: Callable[[Message], None]
+) -> OutboxAMQP:
+    """Make the app's task messages come to ``accept``."""
+    amqp = OutboxAMQP(app, admit, accept)
+    app.amqp, app.send_task = amqp, amqp.send_task
+    return amqp

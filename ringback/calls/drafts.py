@@ -1,0 +1,86 @@
+"""The step between a task call and the outbox, in which a message is completed. Any greenlet; no switch of greenlets.
+
+``task.delay()`` makes a message before ``.then()`` or ``await`` says that a request waits for its result, and with it
+the deadline. So the message is a draft until the running code has given way to the loop. A call that its request has
+kept by then, to await it later, gets the request's deadline, too. A call that was dropped (``task.delay()`` as a
+statement of its own) gets none, and runs whenever a worker comes to it. The message of a submitted call is complete at
+once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from ringback.calls.call import Call, Watch, current_holder
+from ringback.calls.waiting import Waiting
+from ringback.errors import NoResult
+from ringback.publish import Message, Outbox
+
+
+class Drafts:
+    """Completes messages, and puts them into the outbox.
+
+    :param known: the calls that are kept, by id.
+    :param deadline: seconds for a call whose handler sets none.
+    """
+
+    def __init__(self, outbox: Outbox, known: Mapping[str, Call], waiting: Waiting, deadline: float) -> None:
+        self._outbox, self._known, self._waiting, self._deadline = outbox, known, waiting, deadline
+        self._drafts: dict[str, tuple[Message, float | None]] = {}
+
+    def accept(self, message: Message) -> None:
+        """Take the message of a call that is being made.
+
+        :raises OutboxFull: there is no place for it.
+        """
+        self._outbox.reserve(message.call_id)
+        call = self._known.get(message.call_id)
+        if call is not None and call.watch is not None:
+            message.on_confirmed = partial(self._waiting.loop_queue.post, self._on_confirmed, call, call.watch)
+            if call.reports_expiry:
+                message.stay_queued()
+            self._outbox.put(message)
+            return
+        holder = current_holder.get()
+        deadline = None if holder is None else holder.deadline or self._deadline
+        self._drafts[message.call_id] = message, deadline
+        if len(self._drafts) == 1:
+            self._waiting.on_loop(self.complete)
+
+    def expire(self, call: Call) -> float:
+        """Give a call that is about to wait its deadline, unless it has one; returns the seconds that are left."""
+        holder = current_holder.get()
+        deadline = (holder and holder.deadline) or self._deadline
+        draft = self._drafts.get(call.id)
+        if draft is None:  # it has left, with the deadline that it had then
+            return deadline if call.due is None else max(0.0, call.due - time.monotonic())
+        message, _ = draft
+        if message.expires is None:
+            message.expire_after(deadline)
+        return message.expires or deadline
+
+    def withdraw(self, call_id: str) -> bool:
+        """Take the message of a call back; returns false if it has left."""
+        if self._drafts.pop(call_id, None) is None:
+            return self._outbox.withdraw(call_id)
+        self._outbox.cancel()
+        return True
+
+    def complete(self) -> None:
+        """Complete all drafts and put them into the outbox."""
+        drafts, self._drafts = self._drafts, {}
+        for message, deadline in drafts.values():
+            call = self._known.get(message.call_id)
+            if call is not None and call.future is None:  # kept, and not awaited yet
+                if message.expires is None and deadline is not None:
+                    message.expire_after(deadline)
+                if message.expires is not None:
+                    call.due = time.monotonic() + message.expires
+            self._outbox.put(message)
+
+    def _on_confirmed(self, call: Call, watch: Watch) -> None:
+        watch.on_confirmed()
+        if call.ignored:
+            self._waiting.settle(call.id, NoResult("the task ignores its result", call.id))

@@ -1,0 +1,97 @@
+"""The calls that wait for a result, and the one place where each is settled.
+
+On the loop's greenlet, except where a method says otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from celery import states
+
+from ringback.calls.call import Call
+from ringback.calls.ledger import Ledger
+from ringback.errors import DeadlineExceeded, RingbackError, TaskFailed, TaskRevoked
+from ringback.loop_queue import LoopQueue
+from ringback.timeouts import LoopTimer
+
+
+class Waiting:
+    """The futures of the calls that wait, each of which ends once: with a result, or with an error."""
+
+    def __init__(self) -> None:
+        self._ledger: Ledger[Call] = Ledger()
+        self._deadlines = LoopTimer(self._ledger.next_deadline, self._on_deadline)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> LoopQueue:
+        """Take the running loop and greenlet for the ones that settle calls; returns the way onto the loop."""
+        self._loop, self._greenlet = asyncio.get_running_loop(), gevent.getcurrent()
+        self.loop_queue = LoopQueue(self._loop)
+        return self.loop_queue
+
+    def __len__(self) -> int:
+        return len(self._ledger)
+
+    def __contains__(self, call_id: str) -> bool:
+        return call_id in self._ledger
+
+    def on_loop(self, function: Callable[[], None]) -> None:
+        """Any greenlet: have the loop call a function, in its next pass if this is the loop's greenlet."""
+        if self._loop is None:
+            function()
+        elif gevent.getcurrent() is self._greenlet:
+            self._loop.call_soon(function)
+        else:
+            self.loop_queue.post(function)
+
+    def enter(self, call: Call, deadline: float) -> None:
+        """Any greenlet: wait for a call, for so many seconds."""
+        assert self._loop is not None, "calls are awaited once the switchboard has started"
+        call.future = self._loop.create_future()
+        self._ledger.enter(call.id, call, deadline)
+        if call.has_ended:
+            self.loop_queue.post(self.settle, call.id)
+        if gevent.getcurrent() is self._greenlet:
+            self._deadlines.arm()
+        else:
+            self.loop_queue.post(self._deadlines.arm)
+
+    def settle(self, call_id: str, error: RingbackError | None = None) -> None:
+        """End the wait for a call, with the error or else with its reply. Only the first time has an effect."""
+        call = self._ledger.settle(call_id)
+        if call is None:
+            return
+        if error is not None:  # Celery forgets only the calls that it sees fulfilled
+            call.backend.remove_pending_result(call)
+            call.known.pop(call_id, None)  # a call that is made once more with this id starts afresh
+        future = call.future
+        if future is None or future.done():  # the coroutine that awaited it was cancelled
+            return
+        if error is None and call.state == states.SUCCESS:
+            future.set_result(call.result)
+        else:
+            future.set_exception(error or _failure(call))
+            future.exception()  # or asyncio complains when one of several calls has failed and the rest is not awaited
+
+    def settle_all(self, why: Callable[[str], RingbackError]) -> None:
+        """End the wait for every call, each with the error that ``why`` makes for its id."""
+        for call_id in self._ledger.waiting():
+            self.settle(call_id, why(call_id))
+
+    def post(self, call_id: str, error: RingbackError | None = None) -> None:
+        """Any greenlet: have the loop settle a call."""
+        self.loop_queue.post(self.settle, call_id, error)
+
+    def _on_deadline(self) -> None:
+        for call_id in self._ledger.overdue():
+            self.settle(call_id, DeadlineExceeded("no result within the deadline", call_id))
+
+
+def _failure(call: Call) -> RingbackError:
+    failed: Any = TaskRevoked if call.state == states.REVOKED else TaskFailed
+    error: RingbackError = failed(call.result, call.id, call.traceback)
+    return error

@@ -1,0 +1,127 @@
+"""How a run goes through the switchboard: as one call, or as a canvas of calls. On the loop's greenlet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from celery import Celery, states
+
+from ringback.calls import Switchboard, Watch
+from ringback.errors import BadArguments, NoResult, TaskFailed
+from ringback.runs.canvas import Canvas, Member, Results, members_of
+from ringback.runs.json_text import to_json
+from ringback.runs.run import Run
+from ringback.runs.states import Event
+from ringback.runs.submission import Submission
+
+logger = logging.getLogger(__name__)
+
+
+async def submit_call(
+    run: Run, switchboard: Switchboard, lifetime: float, submission: Submission | None = None
+) -> asyncio.Future[Any]:
+    """Wait for the result of a run, which is published first if there is a submission; returns its outcome.
+
+    :raises RingbackError: it was not made.
+    """
+    watch = Watch(run.run_id, partial(_on_update, run), partial(run.apply, Event.CONFIRMED))
+    publish = partial(_send, switchboard.app, submission, run.run_id) if submission is not None else None
+    # A run that its caller wants dropped may go silently; of any other a worker must report that it has expired.
+    dropped = submission is not None and submission.cancel_after is not None
+    [call] = await switchboard.submit([watch], lifetime, publish, reports_expiry=not dropped)
+    assert call.future is not None
+    return call.future
+
+
+def _send(app: Celery, submission: Submission, call_id: str) -> None:
+    call = submission.call
+    options = {**call.options, "task_id": call_id, "serializer": "json", "headers": call.headers or None}
+    if submission.cancel_after is not None:
+        options.setdefault("expires", submission.cancel_after)
+    task = app.tasks.get(call.task)
+    if task is not None:
+        task.apply_async(call.args, call.kwargs, **options)
+    else:
+        app.send_task(call.task, call.args, call.kwargs, **options)
+
+
+def _on_update(run: Run, meta: Mapping[str, Any]) -> None:
+    if meta["status"] == states.STARTED:
+        run.apply(Event.STARTED)
+    elif meta["status"] == states.RETRY:
+        run.apply(Event.RETRIED)
+    elif meta["status"] != states.PENDING:
+        _report(run, meta.get("result"))
+
+
+def _report(run: Run, progress: Any) -> None:
+    try:
+        run.report(progress)
+    except ValueError as error:
+        logger.warning("the progress of task %s is not JSON: %s", run.run_id, error)
+
+
+async def submit_canvas(run: Run, canvas: Canvas, switchboard: Switchboard, lifetime: float) -> asyncio.Future[Any]:
+    """Publish a run of a canvas, and tell the run of its members.
+
+    :param lifetime: seconds after which its members are not waited for any more.
+    :returns: its outcome: the result, or the error of the first member that failed.
+    :raises RingbackError: it was not made.
+    """
+    members = list(members_of(canvas))
+    run.members = [member.call_id for member in members]
+    watches = [
+        Watch(member.call_id, partial(_on_member_update, run, number, member), partial(run.apply, Event.CONFIRMED))
+        for number, member in enumerate(members)
+    ]
+    # On a greenlet, since Celery's chords make a round trip to Redis first.
+    calls = await switchboard.submit(watches, lifetime, partial(_apply, canvas, switchboard.app), in_greenlet=True)
+    results = {call.id: call.future for call in calls if call.future is not None}
+    for number, member in enumerate(members):
+        results[member.call_id].add_done_callback(partial(_on_member_end, run, number, member))
+    return asyncio.create_task(_outcome(canvas, calls, results))
+
+
+def _apply(canvas: Canvas, app: Celery) -> None:
+    try:
+        canvas.signature(app).apply_async()
+    except NotImplementedError as error:
+        raise BadArguments("chords need results in Redis: set RESULT_BACKEND=redis://…") from error
+
+
+async def _outcome(canvas: Canvas, calls: list[Any], results: Results) -> Any:
+    try:
+        return await canvas.outcome(results)
+    finally:
+        for call in calls:  # those that will never run, after a failure
+            call.abandon(NoResult("the canvas has ended", call.id))
+
+
+def _on_member_update(run: Run, number: int, member: Member, meta: dict[str, Any]) -> None:
+    if meta["status"] == states.STARTED:
+        run.apply(Event.STARTED)
+        _emit(run, number, member, states.STARTED)
+    else:
+        _emit(run, number, member, meta["status"], progress=meta.get("result"))
+
+
+def _on_member_end(run: Run, number: int, member: Member, future: asyncio.Future[Any]) -> None:
+    error = future.exception()
+    if error is None:
+        _emit(run, number, member, states.SUCCESS, result=future.result())
+    elif isinstance(error, TaskFailed):
+        _emit(run, number, member, states.FAILURE, error=error.problem())
+
+
+def _emit(run: Run, number: int, member: Member, state: str, **more: Any) -> None:
+    if run.has_ended:
+        return
+    document = {"member": number, "id": member.call_id, "task": member.call.task, "state": state}
+    try:
+        run.emit("member", to_json({**document, **more}))
+    except ValueError:  # if it is the result, the client is told at the end
+        run.emit("member", to_json(document))

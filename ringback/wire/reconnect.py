@@ -1,0 +1,33 @@
+"""The one loop that keeps a connection: open it, use it, and after a failure wait and open it again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from ringback.wire.backoff import ReconnectBackoff
+
+logger = logging.getLogger(__name__)
+
+
+def keep_connected(
+    session: Callable[[], object],
+    backoff: ReconnectBackoff,
+    purpose: str,
+    stopped: Callable[[], bool] = lambda: False,
+    pause: Callable[[float], object] = time.sleep,
+) -> None:
+    """Run ``session`` again and again until ``stopped()``. Runs on the greenlet or thread that owns the connection.
+
+    :param session: connects, calls ``backoff.connected()``, and returns or raises when the connection is lost.
+    :param purpose: what the connection is for, as the log names it.
+    :param pause: waits so many seconds; the default is ``time.sleep``, which gevent's patch makes a greenlet's wait.
+    """
+    while not stopped():
+        try:
+            session()
+        except Exception as error:
+            seconds = backoff.lost()
+            logger.warning("no connection for %s, next attempt in %.1f s: %r", purpose, seconds, error)
+            pause(seconds)
