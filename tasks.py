@@ -1,4 +1,4 @@
-"""The tasks. The worker needs this file, ``celeryconfig.py`` and ``worker/``, and nothing of ``ringback``."""
+"""The tasks. The worker needs this file, ``celeryconfig.py``, and of the package ``ringback.worker``."""
 
 import time
 from datetime import datetime
@@ -7,8 +7,10 @@ from celery import Celery, Task
 from celery.signals import celeryd_init
 
 import celeryconfig
+import ringback.worker
 
 app = Celery("tasks", config_source=celeryconfig, include=["examples.tasks"])
+ringback.worker.configure(app)
 
 
 @celeryd_init.connect

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gevent
 from celery import Celery
 
+from ringback.worker import apply
+
 #: Tasks at once. A greenlet that waits costs a few kilobytes.
 CONCURRENCY = 500
 
 
 def start_worker(app: Celery) -> None:
     """Start a worker for the app's tasks in this process. It ends with the process, and installs no signal handlers."""
+    apply(app, "gevent")
     worker = app.WorkController(
         hostname="embedded@localhost",
         pool_cls="gevent",

@@ -63,6 +63,10 @@ class ConfirmTracker(Generic[Item]):
         """Take out the messages whose age counts from before that moment."""
         return self._take([tag for tag, (since, _) in self._unconfirmed.items() if since < than])
 
+    def oldest(self) -> float | None:
+        """The moment from which the age of the oldest message counts; ``None`` if there is no message."""
+        return next((since for since, _ in self._unconfirmed.values()), None)
+
     def all(self) -> list[Item]:
         """Take out every message: the channel is lost."""
         return self._take(list(self._unconfirmed))

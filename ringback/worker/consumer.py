@@ -1,64 +1,87 @@
-"""How a worker gets its tasks: from a broker that it soon finds again."""
+"""How a worker gets its tasks: from a broker that it finds again within a second. Runs on the worker's main thread."""
+
+from __future__ import annotations
 
 import gc
 import itertools
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from celery.worker.consumer import Consumer, Control
+from celery.worker.consumer.delayed_delivery import DelayedDelivery
+from kombu.utils.imports import symbol_by_name
 
+from ringback.errors import UnsupportedVersion
+from ringback.wire import Cork
 from ringback.worker.control import DurableControl
-from ringback.worker.cork import corked
 
-LEFT_OUT = {
-    f"{Control.__module__}:Control",
-    # For topic exchanges only, which Celery's default is not: 28 queues, and a wait of 17 s for each node that is down.
-    "celery.worker.consumer.delayed_delivery:DelayedDelivery",
-}
+#: The longest time, in seconds, until an idle worker sees that it is to end.
+STOP_INTERVAL = 0.3
 
+#: Messages that are read before the tasks of the first ones get to run.
+BURST = 16
 
-LOOK = 0.3  # seconds
-
-BURST = 16  # messages
+#: Seconds for a connection to the broker.
+CONNECT_TIMEOUT = 4
 
 
-class FastReconnectConsumer(Consumer):
-    """Tries to reach a lost broker every second, and no longer than 4 s. No setting does that under gevent."""
+class TopicDelayedDelivery(DelayedDelivery):  # type: ignore[misc]
+    """Celery's delay queues, where an exchange needs them: 28 queues, and a wait of 17 s for each node that is down."""
 
-    class Blueprint(Consumer.Blueprint):
-        """As Celery's, but for the remote control and the delay queues."""
+    def include_if(self, c: Any) -> bool:
+        """Whether the app has a topic exchange, the only kind that Celery's delayed delivery works with."""
+        has_topic = any(queue.exchange and queue.exchange.type == "topic" for queue in c.app.amqp.queues.values())
+        return has_topic and bool(super().include_if(c))
 
-        default_steps: ClassVar = {*Consumer.Blueprint.default_steps} - LEFT_OUT | {DurableControl}
 
-    def __init__(self, *args, **kwargs):
-        """As Celery's, which takes the time-out away, for a gevent bug of old: its workers then hang for ever."""
+def _steps() -> set[type[Any]]:
+    """Celery's steps of a consumer, with ours in the place of two of them."""
+    steps = {symbol_by_name(step) for step in Consumer.Blueprint.default_steps}
+    replaced = {Control, DelayedDelivery}
+    if not replaced <= steps:
+        missing = ", ".join(step.__name__ for step in replaced - steps)
+        raise UnsupportedVersion(f"this Celery's consumer has no step {missing}; Celery 5.5 to 5.7 are tested")
+    return steps - replaced | {DurableControl, TopicDelayedDelivery}
+
+
+class FastReconnectConsumer(Consumer):  # type: ignore[misc]
+    """Tries to reach a lost broker every second, each time for 4 s at most. No setting of Celery's does that."""
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
+        """Celery's blueprint, with our remote control, and with delay queues only where they are needed."""
+
+        default_steps: ClassVar = _steps()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.app.conf.broker_connection_timeout = 4
-        spare_the_collector()
+        # Celery has taken it away under gevent, for a fault that gevent had: its workers then hang for ever.
+        self.app.conf.broker_connection_timeout = CONNECT_TIMEOUT
+        relieve_the_garbage_collector()
 
-    def ensure_connected(self, conn):
-        """As Celery's, whose pauses grow by 2 s, up to 30 s."""
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect as Celery's consumer does, whose pauses grow by 2 s, up to 30 s."""
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=1)
-        if self.hub is None and conn.transport.driver_name == "py-amqp":  # the one who reads comes back to write
-            conn.transport_options["frame_writer"] = corked
-        conn.drain_events = partial(self.drain, conn.drain_events, itertools.count(1))
+        if self.hub is None and conn.transport.driver_name == "py-amqp":  # this thread reads and writes in turns
+            conn.transport_options["frame_writer"] = Cork(until_read=True).frame_writer
+        conn.drain_events = partial(self._drain, conn.drain_events, itertools.count(1))
         return super().ensure_connected(conn)
 
-    def drain(self, drain_events, count, timeout):
+    def _drain(self, drain_events: Callable[..., Any], count: Iterator[int], timeout: float) -> Any:
         """Handle the next event.
 
-        Celery looks every 2 s whether it is to end, and each heartbeat of the broker puts that off: an idle worker took
-        nearly 5 s to end, of the 5 that honcho gives. And it reads on for as long as there is something, so that a
-        burst's first task would run when its last is read, and whoever waits for them all have nothing to do meanwhile.
+        Celery looks every 2 s whether it is to end, and each heartbeat of the broker delays that: an idle worker took
+        nearly 5 s to end, of the 5 that honcho gives. It also reads on while there is something to read, so that a
+        burst's first task would run only when its last is read.
         """
         if not next(count) % BURST:
             time.sleep(0)
-        return drain_events(timeout=min(timeout, LOOK))
+        return drain_events(timeout=min(timeout, STOP_INTERVAL))
 
 
-def spare_the_collector():
-    """Have the garbage collector look less often, and not at what stays: a sixth of a worker's CPU time was its."""
+def relieve_the_garbage_collector() -> None:
+    """Have the garbage collector run less often, and skip what stays: it took a sixth of a worker's CPU time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 5, 10)

@@ -1,58 +1,63 @@
 """The remote control of a worker, which outlives its connections."""
 
-import time
-from contextlib import suppress
+from __future__ import annotations
 
-from celery.utils.log import get_logger
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
 from celery.worker.consumer import Control
 from celery.worker.pidbox import gPidbox
 from kombu import Queue, uuid
 
-logger = get_logger(__name__)
+from ringback.wire import ReconnectBackoff, keep_connected
 
 
-class DurablePidbox(gPidbox):
-    """The remote control of a green worker: its own connection, on its own greenlet, and nobody waits for either.
+class DurablePidbox(gPidbox):  # type: ignore[misc]
+    """The remote control of a green worker: its own connection on its own greenlet, for which nothing else waits.
 
     Celery's does not notice that a connection is half-open, closes it for ever, and has the whole worker wait for that.
     """
 
     running = False
 
-    def __init__(self, c):
+    def __init__(self, c: Any) -> None:
         super().__init__(c)
         self.node.reply = self.reply
-        # Of this process, and kept: Celery's has the node's name, so that namesakes share it, and goes when it is lost.
+        # One durable queue per process. Celery names it after the node, so two workers of one name share it, and
+        # deletes it on disconnect.
         name, exchange = f"{self.hostname}.{uuid()}.pidbox", self.node.mailbox.exchange
-        arguments = {"x-queue-type": c.app.conf.task_default_queue_type}  # in a cluster it must not go with one node
+        kind = c.app.conf.get("task_default_queue_type") or "classic"  # in a cluster it must survive one node
+        arguments = {"x-queue-type": kind}
         self.queue = Queue(name, exchange, expires=c.app.conf.control_queue_ttl, queue_arguments=arguments)
 
-    def start(self, c):
-        self.queue(c.connection.default_channel).declare()  # before the first task, so that no order comes too early
+    def start(self, c: Any) -> None:
+        """Declare the queue, and start to listen unless it listens already."""
+        self.queue(c.connection.default_channel).declare()  # before the first task, so that no command comes too early
         if not self.running:  # it outlives the consumer's connections
             self.running = True
             c.pool.spawn_n(self.loop, c)
 
-    def stop(self, c):
+    def stop(self, c: Any) -> None:
         """Go on: the tasks that a warm shutdown waits for can still be terminated."""
 
-    def shutdown(self, c):
+    def shutdown(self, c: Any) -> None:
+        """End with the worker."""
         self.running = False
 
-    def loop(self, c):
-        while self.running:
-            try:
-                self.serve(c)
-            except Exception as error:
-                logger.warning("Remote control: %r. Trying again", error)
-                time.sleep(1)
+    def loop(self, c: Any) -> None:
+        """Listen until the worker ends."""
+        backoff = ReconnectBackoff()
+        keep_connected(partial(self.serve, c, backoff), backoff, "remote control", stopped=lambda: not self.running)
 
-    def serve(self, c):
+    def serve(self, c: Any, backoff: ReconnectBackoff) -> None:
+        """Listen on one connection until it is lost."""
         # A reply that waited for its confirm would read what the loop is to read. Seconds, of memory:// only.
         options = {"confirm_publish": False, "polling_interval": 0.1}
         connection = c.app.connection_for_read(heartbeat=c.amqheartbeat, transport_options=options)
         try:
             self.listen(c, connection)
+            backoff.connected()
             while self.running:
                 connection.heartbeat_check()
                 with suppress(TimeoutError):
@@ -60,7 +65,8 @@ class DurablePidbox(gPidbox):
         finally:
             connection.collect()  # close() would wait for the broker's answer
 
-    def listen(self, c, connection):
+    def listen(self, c: Any, connection: Any) -> None:
+        """Connect and consume from the queue."""
         connection.ensure_connection(max_retries=len(connection.alt) or 1, interval_start=0)
         if connection.supports_heartbeats:
             connection.connection.sock.settimeout(4)  # seconds, for each of the broker's answers
@@ -69,21 +75,21 @@ class DurablePidbox(gPidbox):
         consumer.on_decode_error = c.on_decode_error
         consumer.consume()
 
-    def on_message(self, body, message):
-        """As Celery's, but none waits for another, whose result backend may be away."""
+    def on_message(self, body: Any, message: Any) -> None:
+        """Handle a command on a greenlet of its own, so that none waits for another whose result backend is away."""
         message.ack()
         self.c.pool.spawn_n(super().on_message, body, message)
 
-    def reply(self, data, exchange, routing_key, ticket):
-        """As kombu's, which may wait for ever, with a connection of the pool that the tasks' replies need."""
+    def reply(self, data: Any, exchange: str, routing_key: str, ticket: str) -> None:
+        """Reply on this connection. Kombu's may wait for ever, with a connection that the tasks' replies need."""
         headers = {"ticket": ticket, "clock": self.c.app.clock.forward()}
         self.producer.publish(data, exchange=exchange, routing_key=routing_key, headers=headers)
 
 
-class DurableControl(Control):
-    """Celery's, but for pools of greenlets."""
+class DurableControl(Control):  # type: ignore[misc]
+    """Celery's step, with our remote control in pools of greenlets."""
 
-    def __init__(self, c, **kwargs):
+    def __init__(self, c: Any, **kwargs: Any) -> None:
         super().__init__(c, **kwargs)
         if self.is_green:
             self.box = DurablePidbox(c)
