@@ -70,10 +70,10 @@ def users_with(flag: str) -> list[User]:
         return [dict(row) for row in rows.mappings()]
 
 
-def find_user(id: int) -> User | None:
+def find_user(user_id: int) -> User | None:
     """The user with this id, if there is one."""
     with transaction() as connection:
-        row = connection.execute(select(users).where(users.c.id == id)).mappings().first()
+        row = connection.execute(select(users).where(users.c.id == user_id)).mappings().first()
         return None if row is None else dict(row)
 
 

@@ -51,8 +51,8 @@ class GenMysqlQuery(RequestHandler):
 class Resource(RequestHandler):
     """``GET /resource/<id>``: one user, through a task."""
 
-    async def get(self, id: str) -> None:
-        self.write(found(await ringback.call(tasks.db_operation, int(id)), id))
+    async def get(self, user_id: str) -> None:
+        self.write(found(await ringback.call(tasks.db_operation, int(user_id)), user_id))
 
 
 class OnExecutor(RequestHandler):
@@ -61,8 +61,8 @@ class OnExecutor(RequestHandler):
     executor = GreenletExecutor(at_once=database.CONNECTIONS, waiting=1000)
 
     @run_on_executor
-    def find(self, id: int) -> database.User | None:
-        return database.find_user(id)
+    def find(self, user_id: int) -> database.User | None:
+        return database.find_user(user_id)
 
     @run_on_executor
     def add(self, name: str, flag: str) -> database.User:
@@ -72,8 +72,8 @@ class OnExecutor(RequestHandler):
 class ExecutorResource(OnExecutor):
     """``GET /executor/resource/<id>``: one user."""
 
-    async def get(self, id: str) -> None:
-        self.write(found(await available(self.find(int(id))), id))
+    async def get(self, user_id: str) -> None:
+        self.write(found(await available(self.find(int(user_id))), user_id))
 
 
 class ExecutorResources(OnExecutor):
@@ -89,13 +89,13 @@ class ExecutorResources(OnExecutor):
         self.write(user)
 
 
-def found(user: database.User | None, id: str) -> database.User:
+def found(user: database.User | None, user_id: str) -> database.User:
     """The user that was looked for.
 
     :raises HTTPError: 404, there is none.
     """
     if user is None:
-        raise HTTPError(404, reason=f"There is no user {id}")
+        raise HTTPError(404, reason=f"There is no user {user_id}")
     return user
 
 

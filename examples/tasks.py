@@ -19,9 +19,9 @@ def query_users(flag: str) -> list[database.User]:
 
 
 @app.task(name="task.db_operation")
-def db_operation(id: int) -> database.User | None:
+def db_operation(user_id: int) -> database.User | None:
     """The user with this id, if there is one."""
-    return database.find_user(id)
+    return database.find_user(user_id)
 
 
 @app.task(name="moderate")

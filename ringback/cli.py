@@ -19,7 +19,7 @@ from ringback.broker import broker_urls
 from ringback.calls import install
 from ringback.errors import BadSetting
 from ringback.settings import Settings
-from ringback.web import NotFound, ProcessContext, embedded_worker, fork, listen, serve
+from ringback.web import NotFound, ProcessContext, fork, listen, serve, start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str =
         if context and context.first:
             _warn(context, count, in_memory, given)
         if in_memory:
-            embedded_worker.start_worker(switchboard.app)
+            start_worker(switchboard.app)
         routes = [*api.routes(switchboard), *handlers]
         application = Application(routes, default_handler_class=NotFound, websocket_ping_interval=PING_INTERVAL)
         serve(application, switchboard, port, options.address, example, context)

@@ -1,7 +1,4 @@
-"""Every error of this package, each with the HTTP status of its answer.
-
-Pure data: an error may be raised on any greenlet. ``ringback.web`` is the one place that turns errors into answers.
-"""
+"""Every error of this package, each with its HTTP status. Pure data; ``ringback.web`` makes the answers."""
 
 from __future__ import annotations
 

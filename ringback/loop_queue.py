@@ -60,14 +60,20 @@ class LoopQueue:
 
 
 async def run_in_greenlet(loop_queue: LoopQueue, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Run a function that may wait on a greenlet of its own; returns what it returns, raises what it raises."""
+    """Run a function that may wait on a greenlet of its own; returns what it returns, raises what it raises.
+
+    :raises RuntimeError: the greenlet was killed.
+    """
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     def work() -> None:
         try:
             value = function(*args, **kwargs)
-        except BaseException as error:  # a GreenletExit, too, or the caller would wait for ever
+        except Exception as error:
             loop_queue.post(_resolve, future, future.set_exception, error)
+        except BaseException as error:  # a GreenletExit, say; or the caller would wait for ever
+            killed = RuntimeError(f"the greenlet was killed: {error!r}")
+            loop_queue.post(_resolve, future, future.set_exception, killed)
         else:
             loop_queue.post(_resolve, future, future.set_result, value)
 

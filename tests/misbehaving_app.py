@@ -168,7 +168,7 @@ class Inside(ringback.RequestHandler):
         self.write(
             {
                 "ledger": switchboard.load.waiting,
-                "outbox": switchboard.load.outbox,
+                "outbox": switchboard.load.unsent,
                 "in_flight": switchboard.load.unconfirmed,
                 "pending": sum(len(table) for table in backend._pending_results),
                 "buffered": len(backend._pending_messages),

@@ -6,8 +6,10 @@ import asyncio
 import logging
 
 import pytest
+from gevent import GreenletExit
 
-from ringback.loop_queue import LoopQueue
+from ringback.loop_queue import CALLS_PER_PASS, LoopQueue
+from stack import converse
 
 
 class CountingLoop:
@@ -33,10 +35,10 @@ def loop() -> CountingLoop:
 
 
 def test_a_burst_of_posts_wakes_the_loop_once(loop: CountingLoop) -> None:
-    hop, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
+    queue, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
 
     for number in range(100):
-        hop.post(seen.append, number)
+        queue.post(seen.append, number)
 
     assert len(loop.wake_ups) == 1
     loop.run()
@@ -44,42 +46,98 @@ def test_a_burst_of_posts_wakes_the_loop_once(loop: CountingLoop) -> None:
 
 
 def test_a_post_after_the_burst_wakes_it_again(loop: CountingLoop) -> None:
-    hop, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
-    hop.post(seen.append, 1)
+    queue, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
+    queue.post(seen.append, 1)
     loop.run()
 
-    hop.post(seen.append, 2)
+    queue.post(seen.append, 2)
     loop.run()
 
     assert seen == [1, 2]
 
 
 def test_a_post_made_while_the_burst_runs_is_not_lost(loop: CountingLoop) -> None:
-    hop, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
+    queue, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
 
-    hop.post(lambda: hop.post(seen.append, "second"))
+    queue.post(lambda: queue.post(seen.append, "second"))
     loop.run()
 
     assert seen == ["second"]
 
 
 def test_a_post_that_fails_does_not_stop_the_others(loop: CountingLoop, caplog: pytest.LogCaptureFixture) -> None:
-    hop, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
+    queue, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
 
     with caplog.at_level(logging.ERROR):
-        hop.post(int, "no number")
-        hop.post(seen.append, "after")
+        queue.post(int, "no number")
+        queue.post(seen.append, "after")
         loop.run()
 
     assert seen == ["after"]
     assert "failed" in caplog.text
 
 
+@pytest.mark.parametrize("error", [GreenletExit, KeyboardInterrupt, SystemExit])
+def test_a_post_that_ends_the_pass_does_not_strand_the_others(loop: CountingLoop, error: type[BaseException]) -> None:
+    queue, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
+
+    def fail() -> None:
+        raise error
+
+    queue.post(fail)
+    queue.post(seen.append, "behind it")
+    with pytest.raises(error):
+        loop.run()
+    loop.run()
+    queue.post(seen.append, "later")
+    loop.run()
+
+    assert seen == ["behind it", "later"]
+
+
+def test_the_loop_gets_its_turn_between_two_passes(loop: CountingLoop) -> None:
+    queue, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
+
+    def post_again() -> None:
+        seen.append("again")
+        queue.post(post_again)
+
+    queue.post(post_again)
+    for number in range(CALLS_PER_PASS):
+        queue.post(seen.append, number)
+
+    loop.wake_ups.pop(0)()  # type: ignore[operator]
+    assert len(seen) == CALLS_PER_PASS
+    loop.wake_ups.pop(0)()  # type: ignore[operator]
+    assert seen[-2:] == [CALLS_PER_PASS - 1, "again"]
+    assert len(loop.wake_ups) == 1
+
+
+def test_a_greenlet_that_is_killed_ends_the_wait_for_it() -> None:
+    preamble = """
+from gevent import monkey
+monkey.patch_all()
+import asyncio
+from gevent import GreenletExit
+from ringback.loop_queue import LoopQueue, run_in_greenlet
+
+def be_killed():
+    raise GreenletExit
+"""
+    conversation = """
+try:
+    await run_in_greenlet(LoopQueue(asyncio.get_running_loop()), be_killed)
+except RuntimeError as error:
+    print(error)
+"""
+    assert "killed: GreenletExit" in converse(preamble, conversation).stdout
+
+
 def test_it_wakes_a_real_loop() -> None:
     async def conversation() -> str:
         future = asyncio.get_running_loop().create_future()
-        hop = LoopQueue(asyncio.get_running_loop())
-        await asyncio.to_thread(hop.post, future.set_result, "rung")
+        queue = LoopQueue(asyncio.get_running_loop())
+        await asyncio.to_thread(queue.post, future.set_result, "rung")
         return await future
 
     assert asyncio.run(conversation()) == "rung"

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from ringback.timeouts import SharedTimeout
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringback.timeouts import SharedTimeout, Timeouts
 
 SECONDS = 0.05
 
@@ -58,3 +61,40 @@ def test_where_nobody_is_left_no_timer_is() -> None:
             await asyncio.sleep(SECONDS)
 
     run(conversation())
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9) | st.none(), st.integers(0, 3)), max_size=60))
+def test_timeouts_are_due_as_a_plain_list_of_them_says(history: list[tuple[str, int | None, int]]) -> None:
+    clock, due = Clock(), {}
+    timeouts: Timeouts[str] = Timeouts(clock)
+    for key, seconds, passes in history:
+        if seconds is None:
+            timeouts.stop(key)
+            due.pop(key, None)
+        else:
+            timeouts.start(key, seconds)
+            due[key] = clock.now + seconds
+        assert timeouts.next() == (max(0.0, min(due.values()) - clock.now) if due else None)
+        clock.now += passes
+        late = sorted((moment, name) for name, moment in due.items() if moment <= clock.now)
+        found = timeouts.overdue()
+        assert sorted((due[name], name) for name in found) == late
+        moments = [due.pop(name) for name in found]
+        assert moments == sorted(moments)
+        assert len(timeouts) == len(due)
+
+
+def test_timeouts_that_were_stopped_take_no_memory() -> None:
+    timeouts: Timeouts[int] = Timeouts()
+    for key in range(10_000):
+        timeouts.start(key, 100)
+        timeouts.stop(key)
+
+    assert len(timeouts._heap) <= 100

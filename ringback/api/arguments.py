@@ -58,7 +58,7 @@ class Arguments:
         except ValidationError as error:
             if error.error_count() > MOST_PROBLEMS:
                 raise BadArguments(f"{error.error_count()} values do not fit the type hints") from error
-            wrong = [one for one in problems(error) if not _is_whole(**one) and one["loc"][0] not in unknown]
+            wrong = [one for one in problems(error) if not _is_whole(one) and one["loc"][0] not in unknown]
             if wrong:
                 raise BadArguments(shorten(_explain(wrong))) from error
 
@@ -123,9 +123,10 @@ def shorten(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
-def _is_whole(type: str, input: object, **_: object) -> bool:
-    """Whether the complaint is of a number such as 3.0, which is an integer in JSON (JSON Schema, 6.1.1)."""
-    return type == "int_type" and isinstance(input, float) and input.is_integer()
+def _is_whole(problem: Any) -> bool:
+    """Whether the problem is a number such as 3.0, which is an integer in JSON (JSON Schema, 6.1.1)."""
+    value = problem["input"]
+    return bool(problem["type"] == "int_type" and isinstance(value, float) and value.is_integer())
 
 
 def _explain(wrong: list[Any]) -> str:

@@ -77,7 +77,7 @@ class GatewayCollector:
         gateway, load = self._gateway, self._gateway.switchboard.load
         yield GaugeMetricFamily("ringback_held_requests", "Requests that wait for their answer.", HeldRequest.held())
         yield GaugeMetricFamily("ringback_waited_calls", "Calls that wait for a result.", load.waiting)
-        yield GaugeMetricFamily("ringback_outbox_messages", "Messages not yet sent.", load.outbox)
+        yield GaugeMetricFamily("ringback_outbox_messages", "Messages not yet sent.", load.unsent)
         yield GaugeMetricFamily("ringback_unconfirmed_messages", "Messages not yet confirmed.", load.unconfirmed)
         yield GaugeMetricFamily("ringback_runs", "Runs that are known, ended or not.", len(gateway.runs))
         yield from self._queues()

@@ -7,8 +7,8 @@ last, and waits for nothing.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import gevent
 from celery import Celery
@@ -38,29 +38,18 @@ class Depth:
 
 
 class QueueDepths:
-    """The depths of the queues that the Celery app knows and of those that a caller may choose.
+    """The depths of some queues.
 
-    :param app: its ``task_queues``, and the queues to which its router sends the tasks, are read.
+    :param app: the Celery app whose broker is asked.
+    :param names: gives the names of the queues.
     """
 
-    def __init__(self, app: Celery, settings: Settings) -> None:
-        self._app, self._settings = app, settings
+    def __init__(self, app: Celery, settings: Settings, names: Callable[[], list[str]]) -> None:
+        self._app, self._settings, self._names = app, settings, names
         self._depths: dict[str, Depth] = {}
         self._missing: dict[str, float] = {}  # by name: when to ask again
         self._backoff = ReconnectBackoff()
         self._link: Link | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """The names of all these queues, sorted."""
-        return sorted({*self._routed, *self._app.amqp.queues, *self._settings.queues})
-
-    @cached_property
-    def _routed(self) -> list[str]:
-        """The queues to which the app's router sends its tasks. Asking the router makes the app know them."""
-        for task in self._app.tasks:
-            self._app.amqp.router.route({}, task)
-        return list(self._app.amqp.queues)
 
     def all(self) -> dict[str, Depth]:
         """The depths of the queues that exist, by name.
@@ -106,7 +95,7 @@ class QueueDepths:
             link.discard()
 
     def _read(self, link: Link) -> None:
-        for name in self.names:
+        for name in self._names():
             if self._missing.get(name, 0) > time.monotonic():
                 continue
             depth = self._ask(link, name)

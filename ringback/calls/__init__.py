@@ -11,6 +11,7 @@ upgrade_guard.check(upgrade_guard.CELERY)
 
 from ringback.calls.admission import Load
 from ringback.calls.call import Call, Holder, Watch, call, current_holder
-from ringback.calls.switchboard import Switchboard, install
+from ringback.calls.installation import install
+from ringback.calls.switchboard import Switchboard
 
 __all__ = ["Call", "Holder", "Load", "Switchboard", "Watch", "call", "current_holder", "install"]

@@ -17,7 +17,7 @@ class Load:
     """How much a switchboard has to do."""
 
     waiting: int  #: calls that wait for a result
-    outbox: int  #: messages that wait to be sent
+    unsent: int  #: messages that wait to be sent
     unconfirmed: int  #: messages that were sent and are not confirmed
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -29,6 +30,24 @@ def check_app(app: Celery) -> None:
     if app.conf.result_serializer != "json":
         raise BadSetting(f"result_serializer {app.conf.result_serializer!r}: only 'json' is read, never pickle")
     check_broker(app)
+
+
+class QueueNames:
+    """The names of the queues that the app knows, and of those that a caller may choose beside them."""
+
+    def __init__(self, app: Celery, chosen: Sequence[str]) -> None:
+        self._app, self._chosen = app, chosen
+
+    def __call__(self) -> list[str]:
+        """All these names, sorted."""
+        return sorted({*self._routed, *self._app.amqp.queues, *self._chosen})
+
+    @cached_property
+    def _routed(self) -> list[str]:
+        """The queues to which the app's router sends its tasks. Asking the router makes the app know them."""
+        for task in self._app.tasks:
+            self._app.amqp.router.route({}, task)
+        return list(self._app.amqp.queues)
 
 
 def graft_results(app: Celery, exchange: Exchange) -> type[Call]:

@@ -19,7 +19,7 @@ from ringback import upgrade_guard
 from ringback.broker import Depth, QueueDepths
 from ringback.calls.admission import Admission, Load
 from ringback.calls.call import Call, Watch, current_holder
-from ringback.calls.celery_app import check_app, graft_messages, graft_replies, graft_results
+from ringback.calls.celery_app import QueueNames, check_app, graft_messages, graft_replies, graft_results
 from ringback.calls.drafts import Drafts
 from ringback.calls.waiting import Waiting
 from ringback.errors import (
@@ -35,7 +35,7 @@ from ringback.errors import (
 )
 from ringback.loop_queue import Component, LoopQueue, run_in_greenlet
 from ringback.publish import Outbox, Publisher
-from ringback.settings import Settings, read
+from ringback.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ class Switchboard:
         self._waiting = Waiting()
         self._outbox = Outbox(settings.outbox_limit)
         self._publisher = Publisher(app, self._outbox, self._on_unpublished, settings)
-        self._queue_depths = QueueDepths(app, settings)
+        self._queue_names = QueueNames(app, settings.queues)
+        self._queue_depths = QueueDepths(app, settings, self._queue_names)
         self._components: list[Component] = [self._queue_depths]
         self._loop_queue: LoopQueue | None = None
         self._calls = graft_results(app, self)
@@ -111,7 +112,7 @@ class Switchboard:
     @property
     def queue_names(self) -> list[str]:
         """The queues that the app knows, and those that a caller may choose."""
-        return self._queue_depths.names
+        return self._queue_names()
 
     def depths(self) -> dict[str, Depth]:
         """The depths of the queues, as they were read last.
@@ -245,14 +246,3 @@ class Switchboard:
     def _on_unpublished(self, call_id: str, error: RingbackError) -> None:
         logger.warning("not published: %s", error)
         self._waiting.post(call_id, error)
-
-
-def install(app: Celery, options: Settings | None = None) -> Switchboard:
-    """Make the calls of a Celery app's tasks ring back on the loop. Call it once, before any task is called.
-
-    :param app: its results must go to ``rpc://`` or ``redis://``. Stock workers can answer.
-    :param options: read from the environment if not given.
-    :returns: the switchboard, to be started by ``serve`` or by its own ``start``.
-    :raises BadSetting: a setting cannot be used, gevent's patch is missing, or a library is too new.
-    """
-    return Switchboard(app, options or read())

@@ -132,6 +132,8 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
 
         :raises BadArguments: the arguments cannot be serialised.
         """
+        for name in ("retry", "retry_policy", "timeout", "confirm_timeout"):  # these are the publisher's task
+            options.pop(name, None)
         message = make_message(body, **options)
         self._accept(message)
         return message
@@ -175,15 +177,9 @@ def make_message(
     compression: str | None = None,
     priority: int | None = None,
     expiration: float | None = None,
-    retry: object = None,
-    retry_policy: object = None,
-    timeout: object = None,
-    confirm_timeout: object = None,
     **properties: Any,
 ) -> Message:
     """Serialise a message as ``kombu.Producer.publish`` does, whose parameters these are.
-
-    Retries and time-outs are the publisher's task, so ``retry`` to ``confirm_timeout`` are ignored.
 
     :raises BadArguments: the body cannot be serialised.
     """

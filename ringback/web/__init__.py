@@ -4,7 +4,7 @@
 ``calls`` and ``wire``; never ``api``.
 """
 
-from ringback.web import embedded_worker
+from ringback.web.embedded_worker import start_worker
 from ringback.web.handlers import HeldRequest, NotFound, RequestHandler, asynchronous
 from ringback.web.server import serve
 from ringback.web.sockets import listen
@@ -16,8 +16,8 @@ __all__ = [
     "ProcessContext",
     "RequestHandler",
     "asynchronous",
-    "embedded_worker",
     "fork",
     "listen",
     "serve",
+    "start_worker",
 ]

@@ -1,0 +1,189 @@
+"""The walls of the house: which wing may import which, and which names stay in their rooms."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ringback import upgrade_guard
+
+PACKAGE = Path(upgrade_guard.__file__).parent
+
+#: The wings, in the order in which a request passes them, and what both ends of a connection share.
+WINGS = {"web", "api", "runs", "calls", "publish", "replies", "broker", "wire", "worker"}
+
+#: The ground floor's doorbells, which may import wings; the other modules on it may not.
+DOORBELLS = {"ringback", "ringback.__main__", "ringback.cli"}
+
+#: Which wings a wing never imports.
+NEVER = {
+    "web": {"api", "runs"},
+    "api": {"publish", "replies", "broker", "wire", "worker"},
+    "runs": {"web", "api", "publish", "replies", "broker", "worker"},
+    "calls": {"web", "api", "runs", "worker"},
+    "publish": {"web", "api", "runs", "calls", "replies", "worker"},
+    "replies": {"web", "api", "runs", "calls", "publish", "worker"},
+    "broker": {"web", "api", "runs", "calls", "publish", "replies", "worker"},
+    "wire": WINGS - {"wire"},
+    "worker": WINGS - {"worker", "wire"},
+    "": WINGS,
+}
+
+#: The modules that may touch a private name of Celery.
+CELERYS_FRIENDS = re.compile(r"ringback\.(calls\.(celery_app|call)|publish\.celery_amqp|replies\.\w+|worker\.\w+)")
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """The package's modules by name, parsed."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text())
+    return found
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """What a module imports, for types and inside functions too: each module, and the name taken from it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((str(node.module), alias.name) for alias in node.names)
+
+
+def targets(name: str) -> set[str]:
+    """The package's own modules that a module imports."""
+    own = set()
+    for module, member in imports(modules()[name]):
+        if module.partition(".")[0] == "ringback":
+            own.add(f"{module}.{member}" if f"{module}.{member}" in modules() else module)
+    return own
+
+
+def wing(name: str) -> str:
+    """The wing of a module; empty for the ground floor."""
+    second = name.split(".")[1] if "." in name else ""
+    return second if second in WINGS else ""
+
+
+def test_every_wing_has_a_caption() -> None:
+    assert {wing(name) for name in modules()} == WINGS | {""}
+    for each in WINGS:
+        caption = ast.get_docstring(modules()[f"ringback.{each}"]) or ""
+        assert caption.splitlines()[0].endswith("."), each
+
+
+def test_the_ground_floor_is_small() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 8
+
+
+@pytest.mark.parametrize("name", sorted(set(modules()) - DOORBELLS))
+def test_no_wing_imports_what_it_never_does(name: str) -> None:
+    assert not {wing(target) for target in targets(name)} & NEVER[wing(name)]
+
+
+def test_a_wing_is_entered_by_its_door() -> None:
+    allowed = {"ringback.runs.redis_store", "ringback.runs.shared"}  # imported where processes share runs
+    for name in set(modules()) - {"ringback"}:
+        for target in targets(name):
+            inside = target.count(".") > 1 and wing(target) != wing(name)
+            assert not inside or target in allowed, f"{name} imports {target}"
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    graph = {name: targets(name) - {"ringback"} for name in modules()}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        if name != "ringback":
+            visit(name, ())
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_only_the_http_side_knows_tornado(name: str) -> None:
+    foreign = {module.partition(".")[0] for module, _ in imports(modules()[name])}
+    assert "tornado" not in foreign or wing(name) in ("web", "api") or name == "ringback.cli"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if wing(name) in ("worker", "wire")))
+def test_a_worker_gets_nothing_of_the_web_process(name: str) -> None:
+    foreign = {module.partition(".")[0] for module, _ in imports(modules()[name])}
+    assert not foreign & {"tornado", "gevent", "pydantic", "prometheus_client"}
+
+
+def private_names(tree: ast.Module) -> set[str]:
+    """The private names that a module takes from other things than ``self`` and ``cls``."""
+    taken = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr):
+            owner = node.value
+            if not (isinstance(owner, ast.Name) and owner.id in ("self", "cls")):
+                taken.add(node.attr)
+    return taken
+
+
+def own_names() -> set[str]:
+    """The private names that the package gives itself."""
+    own: set[str] = set()
+    for tree in modules().values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                own.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                own.add(node.attr)
+    return own
+
+
+GUARDED = set(re.findall(r"\b_[a-z]\w*", " ".join(upgrade_guard.WEB_PROCESS + upgrade_guard.WORKER_PROCESS)))
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_every_private_name_of_a_library_is_guarded(name: str) -> None:
+    standard_library = {"_accept", "_get_running_loop", "_child_watcher"}
+    assert private_names(modules()[name]) <= GUARDED | own_names() | standard_library
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_only_celerys_friends_touch_its_private_names(name: str) -> None:
+    of_celery = set(re.findall(r"\b_[a-z]\w*", " ".join(upgrade_guard.CELERY + upgrade_guard.WORKER)))
+    if not CELERYS_FRIENDS.fullmatch(name) and name != "ringback.upgrade_guard":
+        assert not private_names(modules()[name]) & of_celery
+        assert not {module for module, _ in imports(modules()[name]) if re.match(r"celery\..*\b_", module)}
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_no_private_name_crosses_a_wing(name: str) -> None:
+    for module, member in imports(modules()[name]):
+        if module.startswith("ringback"):
+            assert not member.startswith("_") or member == "__version__", f"{name} imports {member} of {module}"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in modules() if wing(name) in ("web", "api", "runs", "")))
+def test_the_core_is_entered_by_its_door(name: str) -> None:
+    attributes = {node.attr for node in ast.walk(modules()[name]) if isinstance(node, ast.Attribute)}
+    assert not attributes & {"outbox", "amqp", "ledger", "hop"}
+
+
+def test_files_and_functions_are_short() -> None:
+    lengths = []
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 250, path
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lengths.append(int(node.end_lineno or 0) - node.lineno + 1)
+                assert lengths[-1] <= 40, f"{path}: {node.name}"
+    assert sum(length < 10 for length in lengths) > 0.7 * len(lengths)
