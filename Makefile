@@ -12,6 +12,10 @@ chaos: .venv/dev  ## kill the leaders of a private RabbitMQ cluster under load, 
 	@scripts/servers
 	@.venv/bin/python tests/chaos.py
 
+compat: .venv/dev  ## run the core's tests on Celery 5.5, 5.6 and 5.7; QUICK=1 make compat runs those without servers
+	@scripts/servers rabbitmq-server redis-server
+	@scripts/compat $(PYTHON)
+
 check: .venv/dev  ## lint, format and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
@@ -31,4 +35,4 @@ bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench
 .venv/bench: requirements-bench.txt requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< bench && touch $@ .venv/run
 
-.PHONY: run test chaos check success bench
+.PHONY: run test chaos compat check success bench

@@ -37,28 +37,20 @@ def test_a_name_that_is_gone_is_said_with_the_tested_versions(gone: str) -> None
     assert isinstance(error.value, BadSetting)  # so that the command line prints it
 
 
+INSTALL = "import tasks, ringback; ringback.install(tasks.app)"
+
+
 @pytest.mark.parametrize(
     ("vandal", "entry"),
     [
-        (
-            "from celery.result import AsyncResult; del AsyncResult._set_cache",
-            "import tasks, ringback; ringback.install(tasks.app)",
-        ),
-        (
-            "from celery.app.amqp import AMQP; del AMQP._create_task_sender",
-            "import tasks, ringback; ringback.install(tasks.app)",
-        ),
-        (
-            "from amqp.serialization import GenericContent as G; del G._serialize_properties",
-            "import tasks, ringback; ringback.install(tasks.app)",
-        ),
-        (
-            "from gevent.selectors import GeventSelector as S; S.select = lambda self: []",
-            "import tasks, ringback; ringback.install(tasks.app)",
-        ),
+        ("from celery.result import AsyncResult; del AsyncResult._set_cache", INSTALL),
+        ("from celery.app.amqp import AMQP; del AMQP._create_task_sender", INSTALL),
+        ("from amqp.serialization import GenericContent as G; del G._serialize_properties", INSTALL),
+        ("from gevent.selectors import GeventSelector as S; S.select = lambda self: []", INSTALL),
         ("from celery.backends.rpc import RPCBackend; del RPCBackend._to_result", "import tasks"),
         (
-            "import celery.worker.consumer.consumer as c; c.Consumer.Blueprint.default_steps.remove('celery.worker.consumer.control:Control')",
+            "from celery.worker.consumer import Consumer as C\n"
+            "C.Blueprint.default_steps = [step for step in C.Blueprint.default_steps if 'control' not in step]",
             "import ringback.worker.consumer",
         ),
     ],

@@ -1,0 +1,97 @@
+"""What ``ringback.worker.configure`` sets for a worker, and that a project's own settings win."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.worker.request import Request
+
+from ringback.wire import read_ahead
+from ringback.worker import apply
+from ringback.worker.configuration import ALWAYS, AMQP, GREEN, REDIS, REQUEST, RPC
+
+
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@pytest.fixture
+def make_app() -> Iterator[Any]:
+    """Makes apps of a stranger's project."""
+    made = []
+
+    def make(broker: str = "amqp://nobody@127.0.0.1:1//", backend: str = "rpc://", **conf: Any) -> Celery:
+        app = Celery("stranger", broker=broker, backend=backend, set_as_current=False)
+        app.conf.update(conf)
+        app.task(name="add")(add)
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        app.close()
+
+
+def settings_of(app: Celery, names: dict[str, Any]) -> dict[str, Any]:
+    return {name: app.conf[name] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("broker", "backend", "pool", "groups", "others"),
+    [
+        ("amqp://a@127.0.0.1:1//", "rpc://", "gevent", [ALWAYS, GREEN, AMQP, RPC], [REDIS]),
+        ("amqp://a@127.0.0.1:1//", "redis://127.0.0.1:1", "prefork", [ALWAYS, AMQP, REDIS], [GREEN]),
+        ("redis://127.0.0.1:1", "redis://127.0.0.1:1", "threads", [ALWAYS, REDIS], [GREEN, AMQP]),
+        ("memory://", "rpc://", "solo", [ALWAYS, RPC], [GREEN, AMQP, REDIS]),
+    ],
+)
+def test_a_worker_gets_what_is_safe_for_its_broker_backend_and_pool(
+    make_app: Any, broker: str, backend: str, pool: str, groups: list[dict[str, Any]], others: list[dict[str, Any]]
+) -> None:
+    app = make_app(broker, backend)
+    apply(app, pool)
+
+    for group in groups:
+        assert settings_of(app, group) == group
+    for group in others:
+        assert settings_of(app, group) != group
+
+
+def test_a_projects_own_settings_win(make_app: Any) -> None:
+    own = {
+        "broker_heartbeat": 77,
+        "result_persistent": False,
+        "worker_enable_prefetch_count_reduction": True,
+        "result_backend_thread_safe": False,
+        "worker_consumer": "proj:Consumer",
+        "broker_transport_options": {"confirm_publish": False, "max_retries": 3},
+    }
+    app = make_app(**own)
+    apply(app, "gevent")
+
+    options = own.pop("broker_transport_options")
+    assert settings_of(app, own) == own
+    assert app.conf.broker_transport_options == {**options, "frame_writer": read_ahead}  # type: ignore[dict-item]
+
+
+def test_a_broker_that_is_not_amqp_keeps_its_transport_options(make_app: Any) -> None:
+    app = make_app("redis://127.0.0.1:1", broker_transport_options={"visibility_timeout": 60})
+    apply(app, "gevent")
+
+    assert app.conf.broker_transport_options == {"visibility_timeout": 60}
+
+
+def test_a_task_with_a_request_of_its_own_keeps_it(make_app: Any) -> None:
+    app = make_app()
+
+    class OwnRequest(Request):  # type: ignore[misc]
+        """The project's."""
+
+    app.task(name="own", Request=OwnRequest)(add)
+    apply(app, "gevent")
+
+    assert app.tasks["add"].Request == REQUEST
+    assert app.tasks["own"].Request is OwnRequest
