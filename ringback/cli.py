@@ -39,7 +39,7 @@ def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str =
         parse_command_line()
         port, count, given = settings.port(options.port), settings.processes(), settings.read()
         api.require_tokens(given, options.address)
-        # Before the app is imported: whatever its modules begin belongs to one process.
+        # Before the app is imported: what its modules start belongs to one process.
         context = fork(count, listen(port, options.address)) if count > 1 else None
         switchboard = install(app or _find_app(options.app), given)
         in_memory = broker_urls(switchboard.app)[0].startswith("memory:")

@@ -61,7 +61,7 @@ class Timeouts(Generic[Key]):
 
 
 class LoopTimer:
-    """One timer of the loop, set to whatever is due next.
+    """One timer of the loop, set to the timeout that is due next.
 
     :param next_due: the seconds until something is due; ``None`` if nothing is.
     :param on_due: called on the loop when that time has passed.
@@ -73,7 +73,7 @@ class LoopTimer:
 
     @property
     def armed(self) -> bool:
-        """Whether it is set."""
+        """Whether the timer is set to ring."""
         return self._handle is not None
 
     def arm(self) -> None:

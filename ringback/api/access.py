@@ -1,4 +1,4 @@
-"""Who may call which task, and how often. Pure; the loop's alone."""
+"""Which caller may call which task, and how often. Pure; runs on the loop's greenlet."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ringback.settings import Settings
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, and the patterns of the tasks that are theirs."""
+    """One caller, and the patterns of the tasks that it may call."""
 
     name: str
     patterns: tuple[str, ...] = ("*",)
 
     def may_call(self, task: str) -> bool:
-        """Whether a task is theirs."""
+        """Whether the caller may call this task."""
         return matches(task, self.patterns)
 
 
-#: Everybody, where no tokens are set.
+#: The one caller of an interface without tokens.
 ANYBODY = Caller("anybody")
 
 
 class Access:
-    """The callers, as the settings name them.
+    """The callers that the settings name, each with its tokens and its rate.
 
     :param clock: seconds that never go back.
     """
@@ -45,28 +45,28 @@ class Access:
 
     @property
     def callers(self) -> list[Caller]:
-        """All that there are."""
+        """All callers that there are."""
         return list(self._callers.values()) or [ANYBODY]
 
     def caller(self, authorization: str | None) -> Caller:
-        """Who asks, by the request's ``Authorization``.
+        """Find the caller by the request's ``Authorization`` header.
 
-        :raises Unauthorized: it has no bearer token of ours (RFC 6750, 2.1).
+        :raises Unauthorized: the header has no known bearer token (RFC 6750, 2.1).
         """
         if not self._callers:
             return ANYBODY
         scheme, _, token = (authorization or "").partition(" ")
         given = token.strip().encode()
-        # All are compared, and each in constant time, so that the time tells nothing.
+        # All tokens are compared, each in constant time, so that the time does not show which part of a token is right.
         found = [caller for known, caller in self._callers.items() if hmac.compare_digest(known, given)]
         if scheme.lower() != "bearer" or not found:
             raise Unauthorized("a bearer token is needed: curl -H 'Authorization: Bearer …'")
         return found[0]
 
     def spend(self, caller: Caller) -> None:
-        """Count one call of this caller, who may save up the calls of one second.
+        """Count one call of this caller, which may save up the calls of one second.
 
-        :raises TooManyCalls: too soon after the last ones.
+        :raises TooManyCalls: it comes too soon after the caller's last calls.
         """
         if not self._rate:
             return
@@ -80,9 +80,9 @@ class Access:
 
 
 def require_tokens(settings: Settings, address: str) -> None:
-    """Refuse to let everybody in on an address that others can reach.
+    """Check that an address which other machines can reach is guarded by tokens.
 
-    :raises BadSetting: it tells what to set.
+    :raises BadSetting: it is not; the message says what to set.
     """
     loopback = address == "localhost" or address.startswith("127.") or address == "::1"
     if not (loopback or settings.tokens or settings.open_to_all):

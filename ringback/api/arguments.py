@@ -1,7 +1,7 @@
-"""What a task takes: read from its signature and type hints, checked before anything is published. Pure.
+"""What a task takes: read from its signature and type hints, and checked before a call is published. Pure.
 
-Hints are taken at their word: ``int`` is a JSON number without fraction, not a string of digits. What a hint says in a
-way that pydantic does not know, and what has no hint, takes anything.
+A hint is strict: ``int`` is a JSON number without fraction, not a string of digits. A parameter without a hint, or with
+a hint that pydantic does not know, takes any value.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapte
 from ringback.errors import BadArguments
 from ringback.runs import to_json
 
-#: Problems that are told one by one. A body of 1 MiB has room for 200 000, which take pydantic 0.2 s to list.
+#: The most problems that an answer lists. A body of 1 MiB has room for 200 000, which take pydantic 0.2 s to list.
 MOST_PROBLEMS = 1000
 
-#: Characters of what is told: it names the body's own keys, and a key may be as long as the body.
+#: The most characters of an answer's detail: it names keys of the body, and a key may be as long as the body.
 LONGEST = 1000
 
 #: The kinds of parameters that may be given by position.
@@ -41,7 +41,7 @@ class Arguments:
         self.parameters = list(self.signature.parameters.values())
 
     def check(self, args: list[Any], kwargs: dict[str, Any], before: int = 0) -> None:
-        """Accept these, or say which does not fit, and why.
+        """Check the arguments of a call.
 
         :param before: so many arguments come before these, and are not known yet.
         :raises BadArguments: they do not fit the signature or the hints.
@@ -64,7 +64,7 @@ class Arguments:
 
     @cached_property
     def model(self) -> type[BaseModel]:
-        """The arguments by name. Its fields have numbers, since pydantic does not take every name that Python does."""
+        """The model of the arguments by name. Its fields are numbered: pydantic refuses some of Python's names."""
         fields: dict[str, Any] = {
             f"argument{number}": (_hint(parameter), Field(alias=parameter.name, **_default(parameter)))
             for number, parameter in enumerate(self.parameters)
@@ -72,9 +72,9 @@ class Arguments:
         return create_model("Arguments", __config__=ConfigDict(extra="forbid"), **fields)
 
     def schema(self, reference: str = "#/$defs/{model}") -> dict[str, Any]:
-        """The JSON schema of the arguments by name.
+        """Make the JSON schema of the arguments by name.
 
-        :param reference: how it refers to its definitions, which are its member ``$defs``.
+        :param reference: the form of a reference to a definition; the definitions are the schema's member ``$defs``.
         """
         schema = self.model.model_json_schema(ref_template=reference)
         for parameter in self.parameters:
@@ -112,14 +112,14 @@ def _default(parameter: Parameter) -> dict[str, Any]:
 
 
 def problems(error: ValidationError) -> list[Any]:
-    """What is wrong, each with its ``loc``, ``msg``, ``type`` and ``input``; nothing where it is too much to tell."""
+    """List the problems, each with its ``loc``, ``msg``, ``type`` and ``input``; empty if there are too many."""
     if error.error_count() > MOST_PROBLEMS:
         return []
     return error.errors(include_url=False, include_context=False)
 
 
 def shorten(text: str) -> str:
-    """The text, as much of it as is told."""
+    """Cut a text to the length that an answer may have."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 

@@ -17,7 +17,7 @@ MOST = 1000
 
 
 class CallStep(CallBody):
-    """One task."""
+    """The call of one task."""
 
     task: str
 
@@ -63,7 +63,7 @@ for model in (ChainStep, GroupStep, ChordParts, ChordStep, CanvasBody):
 
 
 class Canvas(Calls):
-    """``/v1/canvas``."""
+    """Answers ``/v1/canvas``."""
 
     async def post(self) -> None:
         """Run a canvas, and answer with the result of its last task, or with the results of all."""

@@ -17,7 +17,7 @@ TASK_PATH = "/v1/tasks/{name}"
 
 
 class OpenApi(ApiHandler):
-    """``GET /openapi.json``."""
+    """Answers ``GET /openapi.json``."""
 
     def get(self) -> None:
         """Answer with the description, which lists the tasks that the caller may call."""

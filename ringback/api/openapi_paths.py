@@ -41,7 +41,7 @@ TASK_ID = {"200": answer({"type": "object", "required": ["task-id"]}, "the task'
 
 
 def _does(tag: str, responses: Document, **more: Any) -> Callable[[Calls], Document]:
-    """A method that is the same whatever the tasks are."""
+    """A method whose description does not depend on the tasks."""
     return lambda calls: {"tags": [tag], **more, "responses": responses}
 
 

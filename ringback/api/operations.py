@@ -25,7 +25,7 @@ class Alive(ApiHandler):
     open_to_all = True
 
     def get(self) -> None:
-        """Answer 200."""
+        """Answer 200, since the loop runs this."""
         self.answer('{"status": "alive"}')
 
 
@@ -56,10 +56,10 @@ class Queues(ApiHandler):
 
 
 class Metrics(ApiHandler):
-    """``GET /metrics``: for Prometheus."""
+    """``GET /metrics``: the metrics, in the format of Prometheus."""
 
     def get(self) -> None:
-        """Answer with all metrics."""
+        """Answer with all metrics of this process."""
         registry = CollectorRegistry()
         registry.register(GatewayCollector(self.gateway))
         self.set_header("Content-Type", CONTENT_TYPE)
@@ -73,7 +73,7 @@ class GatewayCollector:
         self._gateway = gateway
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics."""
+        """Read all metrics of the gateway now."""
         gateway, load = self._gateway, self._gateway.switchboard.load
         yield GaugeMetricFamily("ringback_held_requests", "Requests that wait for their answer.", HeldRequest.held())
         yield GaugeMetricFamily("ringback_waited_calls", "Calls that wait for a result.", load.waiting)

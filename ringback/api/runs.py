@@ -21,7 +21,7 @@ class RunBody(CallBody):
 
 
 class OneRun(Calls):
-    """``/v1/runs/{id}``."""
+    """Answers ``/v1/runs/{id}``, one run."""
 
     async def get(self, run_id: str) -> None:
         """Answer with its state, and its result if it has ended; ``?wait=N`` waits up to N seconds for its end."""

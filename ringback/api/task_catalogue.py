@@ -1,4 +1,4 @@
-"""The tasks that may be called from outside, and what is known of each. The loop's alone."""
+"""The tasks that may be called over HTTP, and what is known of each. Runs on the loop's greenlet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ringback.settings import Settings
 
 
 class KnownTask:
-    """A task, known by its code or by nothing but its name.
+    """A task, known by its code or by its name alone.
 
     :param task: its code, if the Celery app has it.
     """
@@ -25,30 +25,30 @@ class KnownTask:
 
     @cached_property
     def arguments(self) -> Arguments | None:
-        """What it takes, if its code is here."""
+        """The arguments that it takes, if its code is here."""
         return Arguments(self._task.run) if self._task is not None else None
 
     @property
     def doc(self) -> str:
-        """Its docstring."""
+        """The docstring of the task; empty if its code is not here."""
         return inspect.getdoc(self._task.run) or "" if self._task is not None else ""
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What a caller is told of it."""
+        """Name, signature, docstring and schema, as callers read them."""
         known = self.arguments
         signature = f"{self.name}{known.signature}" if known else None
         return {"name": self.name, "signature": signature, "doc": self.doc, "schema": known.schema() if known else None}
 
     @property
     def ignores_result(self) -> bool:
-        """Whether it keeps its result to itself."""
+        """Whether it stores no result."""
         return bool(self._task is not None and self._task.ignore_result)
 
     def check(self, args: list[Any], kwargs: dict[str, Any], before: int = 0) -> None:
-        """Accept these arguments.
+        """Check the arguments of a call.
 
-        :param before: so many come before them, and are not known yet.
+        :param before: so many arguments come before these, and are not known yet.
         :raises BadArguments: they do not fit.
         """
         if self.arguments is not None:
@@ -56,19 +56,19 @@ class KnownTask:
 
 
 class TaskCatalogue:
-    """The exposed tasks: those of the app, or those that the setting names, and never Celery's own."""
+    """The exposed tasks: those of the app, or those that RINGBACK_TASKS names, and never ``celery.*``."""
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         self._app, self._settings = app, settings
         self._known: dict[str, KnownTask] = {}
 
     def all(self, caller: Caller) -> list[KnownTask]:
-        """The tasks that this caller may call, by name. Of those known by a pattern alone there is nothing to list."""
+        """List the tasks that this caller may call, sorted by name. Tasks known only by a pattern are not listed."""
         names = {*self._app.tasks, *(name for name in self._settings.tasks or () if not set("*?[") & set(name))}
         return [self._get(name) for name in sorted(names) if self._exposed(name) and caller.may_call(name)]
 
     def find(self, caller: Caller, name: str) -> KnownTask:
-        """The task of this name.
+        """Find a task by its name.
 
         :raises UnknownTask: there is none, or it is not exposed.
         :raises Forbidden: the caller may not call it.

@@ -1,4 +1,4 @@
-"""``/v1/tasks``: which tasks there are, and a call of one of them, held until it ends."""
+"""``/v1/tasks``: the list of tasks, and a call of one of them, held until it ends."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ RETRY_AFTER = "1"
 
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 
-#: The first and the last moment that every time zone has a date for. Celery's worker (``worker/strategy.py``) turns an
-#: ``eta`` into its own zone's; of what overflows there it logs a traceback, and runs the task at once.
+#: The first and the last moment that has a date in every time zone. Celery's worker (``worker/strategy.py``) converts
+#: an ``eta`` to its own zone; if that overflows, it logs a traceback and runs the task at once.
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=timezone.utc), datetime(9999, 12, 29, tzinfo=timezone.utc)
 
 
@@ -43,7 +43,7 @@ Priority = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
 
 
 class Options(BaseModel):
-    """How a task is to be called: the options of Celery's ``apply_async`` that are the caller's business."""
+    """The options of Celery's ``apply_async`` that a caller may set."""
 
     model_config = ConfigDict(extra="forbid")
     queue: str | None = None
@@ -57,14 +57,14 @@ class CallBody(BaseModel):
     """The body of a call."""
 
     model_config = ConfigDict(extra="forbid")
-    # Pydantic would deep-copy a plain default for each body, and does not describe one that is made.
+    # Pydantic deep-copies a plain default for each body, and does not put a default factory into the schema.
     args: list[Any] = Field(default_factory=list, json_schema_extra={"default": []})
     kwargs: dict[str, Any] = Field(default_factory=dict, json_schema_extra={"default": {}})
     options: Options = Field(default_factory=Options, json_schema_extra={"default": {}})
 
 
 class HttpAnswer(BaseModel):
-    """What a task returns that sets its own HTTP answer."""
+    """The result of a task that sets its own HTTP answer."""
 
     model_config = ConfigDict(extra="forbid")
     status: Annotated[int, Field(ge=200, le=599)] = 200
@@ -75,20 +75,20 @@ class HttpAnswer(BaseModel):
 
 
 class Tasks(ApiHandler):
-    """``GET /v1/tasks``: the tasks that the caller may call."""
+    """Answers ``GET /v1/tasks``, the tasks that the caller may call."""
 
     def get(self) -> None:
-        """List them."""
+        """Answer with the list of these tasks."""
         tasks = [task.description for task in self.gateway.tasks.all(self.caller)]
         self.answer(json.dumps({"tasks": tasks}))
 
 
 class Calls(ApiHandler):
-    """A request that has a task run."""
+    """A request that calls tasks."""
 
     @cached_property
     def preferences(self) -> dict[str, str]:
-        """What the client prefers (RFC 7240, 2); of what is said twice the first counts."""
+        """The client's preferences (RFC 7240, 2); of a preference that is given twice the first one counts."""
         found: dict[str, str] = {}
         for preference in ",".join(self.request.headers.get_list("Prefer")).split(","):
             name, _, value = preference.partition(";")[0].partition("=")
@@ -96,9 +96,9 @@ class Calls(ApiHandler):
         return found
 
     def cancel_after(self) -> float | None:
-        """Seconds after which the client wants the run dropped, by the header ``Cancel-After``.
+        """Read the header ``Cancel-After``: the seconds after which the run is dropped.
 
-        :raises BadRequest: it is no number.
+        :raises BadRequest: it is not a number above 0.
         """
         text = self.header("Cancel-After")
         if text is None:
@@ -109,7 +109,7 @@ class Calls(ApiHandler):
         return seconds
 
     def key(self) -> str | None:
-        """The header ``Idempotency-Key``.
+        """Read the header ``Idempotency-Key``.
 
         :raises BadRequest: it is empty, or too long.
         """
@@ -135,10 +135,10 @@ class Calls(ApiHandler):
         return TaskCall(task.name, body.args, body.kwargs, options, self.trace())
 
     async def hold(self, submission: Submission) -> None:
-        """Have a task run, and answer with its result, or with where to find it.
+        """Start a run, and answer with its result, or with the address where it can be found.
 
         :raises TooManyCalls: the caller calls too often.
-        :raises RingbackError: no run was made.
+        :raises RingbackError: no run was started.
         """
         self.gateway.access.spend(self.caller)
         run, repeated = await self.submit(submission)
@@ -155,7 +155,7 @@ class Calls(ApiHandler):
     async def wait_as_preferred(self, run: Run) -> None:
         """Wait for the run's end, for as long as the client prefers and the setting allows.
 
-        A client that does not wait waits for the broker's confirm all the same, so what a 202 names is not lost.
+        A client that does not want to wait waits for the broker's confirm all the same: what a 202 names is not lost.
         """
         limit, wait = self.gateway.settings.deadline, self.preferences.get("wait", "")
         if re.fullmatch(r"[0-9]{1,9}", wait):
@@ -170,7 +170,7 @@ class Calls(ApiHandler):
             await self.wait(lambda: run.is_queued, 2 * self.gateway.settings.publish_timeout)
 
     def answer_with_result(self, run: Run) -> None:
-        """200, or what the task says if it sets its own answer."""
+        """Answer 200 with the run, or as the task says if it sets its own answer."""
         if not matches(run.task, self.gateway.settings.http_answers):
             self.answer(run_document(run))
             return
@@ -185,7 +185,7 @@ class Calls(ApiHandler):
         self.finish(answer.body if isinstance(answer.body, str) else json.dumps(answer.body))
 
     async def answer_later(self, run: Run) -> None:
-        """202: the run goes on, and here is where it can be found (RFC 9110, 15.3.3)."""
+        """Answer 202: the run goes on, and Location says where it can be found (RFC 9110, 15.3.3)."""
         run.detach()
         await self.gateway.runs.replicated(run)
         self.set_header("Location", f"/v1/runs/{run.run_id}")
@@ -194,14 +194,14 @@ class Calls(ApiHandler):
 
 
 class OneTask(Calls):
-    """``/v1/tasks/{name}``: one task."""
+    """Answers ``/v1/tasks/{name}``, one task."""
 
     def get(self, name: str) -> None:
-        """What it takes."""
+        """Answer with what the task takes."""
         self.answer(json.dumps(self.gateway.tasks.find(self.caller, name).description))
 
     async def post(self, name: str) -> None:
-        """Call it."""
+        """Call the task, and hold the request until it has ended."""
         task = self.gateway.tasks.find(self.caller, name)
         call = self.call(task, self.body(CallBody))
         await self.hold(Submission(self.caller.name, call, key=self.key(), cancel_after=self.cancel_after()))

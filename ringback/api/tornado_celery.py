@@ -31,7 +31,7 @@ class ApplyBody(Options):
 
 
 class TaskNames(Calls):
-    """``GET /``."""
+    """Answers ``GET /``."""
 
     def get(self) -> None:
         """Answer with the names of the tasks."""
@@ -39,7 +39,7 @@ class TaskNames(Calls):
 
 
 class ApplyAsync(Calls):
-    """``POST /apply-async/<task>/``."""
+    """Answers ``POST /apply-async/<task>/``."""
 
     async def post(self, name: str) -> None:
         """Call a task, and answer with its id as soon as the broker has it."""
@@ -65,7 +65,7 @@ class ApplyAsync(Calls):
 
 
 class Apply(ApplyAsync):
-    """``POST /apply/<task>/``."""
+    """Answers ``POST /apply/<task>/``."""
 
     async def post(self, name: str) -> None:
         """Call a task, and answer when it has ended.
@@ -81,7 +81,7 @@ class Apply(ApplyAsync):
 
 
 class TaskResult(Calls):
-    """``GET /tasks/result/<id>/``."""
+    """Answers ``GET /tasks/result/<id>/``."""
 
     async def get(self, run_id: str) -> None:
         """Answer with the state of a run, and its result or error."""
@@ -89,7 +89,7 @@ class TaskResult(Calls):
 
 
 class RevokeTask(Calls):
-    """``DELETE /tasks/revoke/<id>/``."""
+    """Answers ``DELETE /tasks/revoke/<id>/``."""
 
     async def delete(self, run_id: str) -> None:
         """Cancel a run, unless it is running."""

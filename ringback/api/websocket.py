@@ -60,7 +60,7 @@ class SocketCancel(BaseModel):
 
 
 class Socket(Calls, WebSocketHandler):
-    """One WebSocket."""
+    """One WebSocket, and the runs that are open on it."""
 
     def initialize(self, gateway: Gateway) -> None:
         """Take the route's argument, as Tornado's ``initialize``."""

@@ -75,7 +75,7 @@ class QueueDepths:
         self._greenlet = gevent.spawn(keep_connected, self._serve, self._backoff, "reading queue depths")
 
     def stop(self) -> None:
-        """Stop to read."""
+        """Stop to read the depths."""
         self._greenlet.kill(block=False)
         if self._link is not None:
             self._link.abort()

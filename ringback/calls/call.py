@@ -35,7 +35,7 @@ class Holder(Protocol):
         """Note that the request waits for this call."""
 
     def fail(self, error: BaseException) -> None:
-        """Answer with this error."""
+        """Answer the request with this error."""
 
 
 class Exchange(Protocol):

@@ -39,7 +39,7 @@ class QueueNames:
         self._app, self._chosen = app, chosen
 
     def __call__(self) -> list[str]:
-        """All these names, sorted."""
+        """Collect all these names, sorted."""
         return sorted({*self._routed, *self._app.amqp.queues, *self._chosen})
 
     @cached_property

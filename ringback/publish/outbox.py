@@ -42,7 +42,7 @@ class Outbox:
         self._reserved += 1
 
     def cancel(self) -> None:
-        """Free a reserved place."""
+        """Free the place that was reserved for a message."""
         self._reserved -= 1
 
     def put(self, message: Message) -> None:

@@ -42,7 +42,7 @@ class Member:
         return app.signature(self.call.task, self.call.args, self.call.kwargs, options=options)
 
     async def outcome(self, results: Results) -> Any:
-        """Wait for its result."""
+        """Wait for the result of the call."""
         return await results[self.call_id]
 
 

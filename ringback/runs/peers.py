@@ -56,7 +56,7 @@ class NoPeers:
         self._tombstones = Tombstones()
 
     async def look_up(self, run_id: str) -> Run | None:
-        """Find nothing."""
+        """Find nothing: there is no other process."""
         return None
 
     async def claim(self, run: Run, shared: bool) -> bool:
@@ -82,5 +82,5 @@ class NoPeers:
         return run_id in self._tombstones
 
     def on_dropped(self, run_id: str) -> None:
-        """Keep a tombstone."""
+        """Keep a tombstone of the run."""
         self._tombstones.add(run_id)

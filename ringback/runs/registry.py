@@ -122,7 +122,7 @@ class RunRegistry:
     # What peers ask as well.
 
     def follow(self, run: Run) -> None:
-        """Know a run."""
+        """Add a run to those that this process knows."""
         self._runs[run.run_id] = run
 
     async def take_over(self, run: Run) -> None:

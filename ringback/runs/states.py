@@ -15,7 +15,7 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """Where a run is."""
+    """The state that a run is in."""
 
     ACCEPTED = "ACCEPTED"  #: its message is in the outbox
     QUEUED = "QUEUED"  #: the broker has confirmed the message

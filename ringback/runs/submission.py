@@ -13,7 +13,7 @@ from ringback.runs.canvas import Canvas, TaskCall
 
 @dataclass
 class Submission:
-    """What a caller submits."""
+    """The work that a caller submits, and how its run is identified."""
 
     caller: str
     call: TaskCall  #: the task; for a canvas, the kind of canvas with its description as the argument

@@ -48,7 +48,10 @@ def serve(
     """
     _answer_errors(application)
     life = _serve(application, switchboard, port, address, example, context)
-    if sys.version_info < (3, 11):  # its asyncio takes no loop of ours, and the process is a little slower
+    if sys.version_info < (
+        3,
+        11,
+    ):  # without asyncio.Runner; asyncio's own loop is a little slower
         asyncio.run(life)
         return
     with asyncio.Runner(loop_factory=Loop) as runner:

@@ -18,7 +18,7 @@ from ringback.worker.reply_link import Reply, ReplyLink
 class ConfirmedReplies(RPCBackend):  # type: ignore[misc]
     """Sends a reply until the broker has confirmed it; Celery gives up after 20 s and makes the task a failure.
 
-    So a worker that is told to end while its broker is away waits for the broker; told a second time, it ends.
+    So a worker that gets SIGTERM while its broker is away waits for the broker; at the second SIGTERM it ends.
     """
 
     _link: tuple[int, ReplyLink] | None = None  # with the id of its process

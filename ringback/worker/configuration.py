@@ -1,4 +1,4 @@
-"""The settings of a worker, each with its reason. They are defaults: whatever the project sets itself stays as it is.
+"""The settings of a worker, each with its reason. They are defaults: a setting of the project itself wins.
 
 Runs in a worker's main process, before it connects.
 """

@@ -42,7 +42,7 @@ class DurablePidbox(gPidbox):  # type: ignore[misc]
         """Go on: the tasks that a warm shutdown waits for can still be terminated."""
 
     def shutdown(self, c: Any) -> None:
-        """End with the worker."""
+        """Stop to listen, because the worker ends."""
         self.running = False
 
     def loop(self, c: Any) -> None:
