@@ -16,6 +16,9 @@ compat: .venv/dev  ## run the core's tests on Celery 5.5, 5.6 and 5.7; QUICK=1 m
 	@scripts/servers rabbitmq-server redis-server
 	@scripts/compat $(PYTHON)
 
+docs: .venv/dev  ## write docs/settings.md from the table of settings
+	@PYTHONPATH=. .venv/bin/python scripts/settings_page.py
+
 check: .venv/dev  ## lint, format and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
@@ -35,4 +38,4 @@ bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench
 .venv/bench: requirements-bench.txt requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< bench && touch $@ .venv/run
 
-.PHONY: run test chaos compat check success bench
+.PHONY: run test chaos compat docs check success bench

@@ -8,7 +8,7 @@ import sys
 
 # Several nodes of a cluster: amqp://…;amqp://…
 broker_url = os.environ.get("BROKER_URL") or os.environ.get("CLOUDAMQP_URL") or "memory://localhost/"
-result_backend = os.environ.get("RESULT_BACKEND") or os.environ.get("REDIS_URL") or "rpc://"
+result_backend = os.environ.get("RESULT_BACKEND") or "rpc://"
 
 # Where tasks go by default; Celery's own name, unless several projects share a broker.
 task_default_queue = os.environ.get("TASK_QUEUE") or "celery"

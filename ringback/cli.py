@@ -16,7 +16,7 @@ from tornado.web import Application
 
 from ringback import api, settings
 from ringback.broker import broker_urls
-from ringback.calls import install
+from ringback.calls import Switchboard, install
 from ringback.errors import BadSetting
 from ringback.settings import Settings
 from ringback.web import NotFound, ProcessContext, fork, listen, serve, start_worker
@@ -45,6 +45,8 @@ def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str =
         in_memory = broker_urls(switchboard.app)[0].startswith("memory:")
         if context and context.first:
             _warn(context, count, in_memory, given)
+        if context is None or context.first:
+            _explain_redis(switchboard, given)
         if in_memory:
             start_worker(switchboard.app)
         routes = [*api.routes(switchboard), *handlers]
@@ -55,12 +57,21 @@ def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str =
 
 
 def _warn(context: ProcessContext, count: int, in_memory: bool, settings: Settings) -> None:
-    """In the first of several processes: say what they cannot do together, and have no others where that is all."""
+    """In the first of several processes: say what they cannot share, and have only one where they share nothing."""
     if in_memory:
         context.stay_sole()
         logger.warning("WEB_CONCURRENCY=%d: memory:// is inside one process, so one runs; set BROKER_URL", count)
     elif not settings.redis_url:
         logger.warning("WEB_CONCURRENCY=%d: each process knows its own runs only; set REDIS_URL to share them", count)
+
+
+def _explain_redis(switchboard: Switchboard, settings: Settings) -> None:
+    """Say what REDIS_URL is used for where it does not move results, too."""
+    if settings.redis_url and not switchboard.results_are_shared:
+        logger.info(
+            "REDIS_URL: web processes share their runs there. Results come back over rpc://; RESULT_BACKEND=$REDIS_URL"
+            " moves them through Redis, too, so that a process can take over the runs of one that has ended"
+        )
 
 
 def _define_flags(with_app: bool) -> None:
@@ -73,7 +84,7 @@ def _define_flags(with_app: bool) -> None:
 
 
 def _find_app(name: str) -> Celery:
-    """The Celery app that ``--app`` names, with its tasks; without a name one that knows the environment only."""
+    """Import the Celery app that ``--app`` names, and its tasks; without a name make one from the environment."""
     if not name:
         return _nameless_app()
     try:
@@ -91,7 +102,7 @@ def _nameless_app() -> Celery:
             "which tasks? --app=proj.celery:app names a Celery app; without its code set BROKER_URL and, with the"
             " names of the tasks, RINGBACK_TASKS"
         )
-    backend = os.environ.get("RESULT_BACKEND") or os.environ.get("REDIS_URL") or "rpc://"
+    backend = os.environ.get("RESULT_BACKEND") or "rpc://"
     queue = os.environ.get("TASK_QUEUE") or "celery"
     kind = os.environ.get("TASK_QUEUE_TYPE") or "classic"
     queues = {"task_default_queue": queue, "task_default_queue_type": kind, "task_create_missing_queue_type": kind}

@@ -1,124 +1,204 @@
-"""What can be set, and why each number is what it is. Read once from the environment; any greenlet may read it."""
+"""What can be set: each setting once, with its variable, its default and its reason. Any greenlet may read it.
+
+``docs/settings.md`` is written from this table by ``make docs``.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Any
 
+from ringback import setting_values as values
 from ringback.errors import BadSetting
 
-T = TypeVar("T", int, float)
 
-#: What may become of a run whose last client has gone.
-CLIENT_GONE = ("keep", "revoke", "terminate")
+def setting(variable: str, default: Any, parse: Callable[[str, str], Any], reason: str) -> Any:
+    """A field of the settings.
+
+    :param variable: the environment variable that sets it.
+    :param parse: makes the value of the variable's name and text; raises BadSetting.
+    :param reason: what it means, and why the default is what it is.
+    """
+    about = {"variable": variable, "parse": parse, "reason": reason}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=about)
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Times are in seconds."""
+    """The settings of a gateway. Times are in seconds, sizes in bytes."""
 
-    #: How long a request may wait for its result. Heroku's router ends a request at 30 s without telling the app.
-    deadline: float = 25.0
-    #: How long a message may wait for the broker's confirm. Under the 5 s of the impatient webhook senders.
-    publish_timeout: float = 3.0
-    #: Calls that may be waited for. 12 KiB each if a request is held, so 240 MB of a 512-MB dyno.
-    held_limit: int = 20_000
-    #: Messages that may wait for the broker: 3 s of more traffic than one process can take.
-    outbox_limit: int = 5000
-    #: Tasks that may wait in a queue, as the broker counts them; 0 for any number.
-    max_queue: int = 0
-    #: Bytes of a request's body: what nginx lets through by default. 100 of them at once in the relay take 430 MB.
-    body_limit: int = 2**20
-    #: How long a connection may take until it has sent the headers of its next request. Heroku's router keeps idle
-    #: connections to us for up to 90 s, nginx for 60 s; to close one before would race with their next request.
-    idle_timeout: float = 95.0
-    #: How long a whole body may take to arrive. Heroku's router ends a request at 30 s.
-    body_timeout: float = 30.0
-    #: How long held requests may take after SIGTERM. Heroku kills 30 s after it.
-    grace: float = 25.0
-    #: Who may call: each token with the patterns of its tasks. None at all: everybody may, which loopback is for.
-    tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: Whether everybody may call on a public address, too.
-    open_to_all: bool = False
-    #: The tasks that may be called over HTTP; ``None`` for all that the app has. Never ``celery.*``.
-    tasks: tuple[str, ...] | None = None
-    #: Queues that a caller may choose, beside those that the Celery app knows. Any name would be made by the broker.
-    queues: tuple[str, ...] = ()
-    #: Calls a second for each caller; 0 for any number.
-    rate: float = 0.0
-    #: How long a run that has ended is kept for polls and idempotency keys: as long as webhook senders retry.
-    keep: float = 86_400.0
-    #: The memory for their results, in bytes; beyond it the oldest are forgotten.
-    keep_bytes: int = 64 * 2**20
-    #: What becomes of a run once the last client that waits for it has gone: task pattern to policy.
-    client_gone: Mapping[str, str] = field(default_factory=dict)
-    #: The tasks whose result is a whole HTTP answer.
-    http_answers: tuple[str, ...] = ()
-    #: Whether callers see the traceback of a failed task.
-    tracebacks: bool = False
-    #: The origins whose pages may call, beside the own one.
-    cors: tuple[str, ...] = ()
-    #: The token of a WeChat official account; empty for none.
-    wechat_token: str = ""
-    #: The task that replies to its messages, which it gets as dicts.
-    wechat_task: str = ""
-    #: Whether it gets the XML instead, as it came.
-    wechat_raw: bool = False
-    #: What WeChat gets where there is no reply: "success", or nothing; both mean that none is shown.
-    wechat_fallback: str = "success"
-    #: Where several processes share their runs; empty for each its own.
-    redis_url: str = ""
+    deadline: float = setting(
+        "RINGBACK_DEADLINE",
+        25.0,
+        values.number,
+        "Seconds that a request may wait for its result. Heroku's router ends it at 30 s without telling the app.",
+    )
+    publish_timeout: float = setting(
+        "RINGBACK_PUBLISH_TIMEOUT",
+        3.0,
+        values.number,
+        "Seconds that a message may wait for the broker's confirm, then 503. Less than the 5 s of webhook senders.",
+    )
+    held_limit: int = setting(
+        "RINGBACK_HELD_LIMIT",
+        20_000,
+        values.whole_number,
+        "Calls that may wait for a result, then 503. A held request takes 12 KiB: 240 MB of a 512-MB dyno.",
+    )
+    outbox_limit: int = setting(
+        "RINGBACK_OUTBOX_LIMIT",
+        5000,
+        values.whole_number,
+        "Messages that may wait for the broker, then 503. That is 3 s of more traffic than one process can take.",
+    )
+    max_queue: int = setting(
+        "RINGBACK_MAX_QUEUE", 0, values.whole_number, "Tasks that may wait in a queue, then 503; by default any number."
+    )
+    body_limit: int = setting(
+        "RINGBACK_BODY_LIMIT",
+        2**20,
+        values.whole_number,
+        "Bytes of a request's body, then 413. It is nginx's default; 100 such bodies at once take 430 MB.",
+    )
+    idle_timeout: float = setting(
+        "RINGBACK_IDLE_TIMEOUT",
+        95.0,
+        values.number,
+        "Seconds until a connection has sent its next request's headers, then it is closed. Heroku's router keeps idle"
+        " connections for 90 s, nginx for 60 s; closing one earlier would race with their next request.",
+    )
+    body_timeout: float = setting(
+        "RINGBACK_BODY_TIMEOUT",
+        30.0,
+        values.number,
+        "Seconds for a whole body to arrive, then the connection is closed. Heroku's router ends a request at 30 s.",
+    )
+    grace: float = setting(
+        "RINGBACK_GRACE",
+        25.0,
+        values.number,
+        "Seconds for held requests after SIGTERM, then 503. Heroku kills a process 30 s after SIGTERM.",
+    )
+    tokens: Mapping[str, tuple[str, ...]] = setting(
+        "RINGBACK_TOKENS",
+        {},
+        values.tokens,
+        "The callers' tokens, each with the patterns of its tasks: `s3cret:add,task.* other`. A public address needs"
+        " them.",
+    )
+    open_to_all: bool = setting(
+        "RINGBACK_OPEN", False, values.flag, "1: every client may call, on a public address, too."
+    )
+    tasks: tuple[str, ...] | None = setting(
+        "RINGBACK_TASKS",
+        None,
+        values.words_or_none,
+        "The tasks that may be called over HTTP: `add,task.*`. By default all of the app's; never `celery.*`.",
+    )
+    queues: tuple[str, ...] = setting(
+        "RINGBACK_QUEUES", (), values.words, "Queues that a caller may choose, beside those that the app knows."
+    )
+    rate: float = setting(
+        "RINGBACK_RATE", 0.0, values.number, "Calls a second for each caller, then 429; by default any number."
+    )
+    keep: float = setting(
+        "RINGBACK_KEEP",
+        86_400.0,
+        values.number,
+        "Seconds for which an ended run can be polled and its answer repeated: as long as webhook senders retry.",
+    )
+    keep_bytes: int = setting(
+        "RINGBACK_KEEP_BYTES",
+        64 * 2**20,
+        values.whole_number,
+        "Bytes for ended runs; beyond it the oldest are dropped.",
+    )
+    client_gone: Mapping[str, str] = setting(
+        "RINGBACK_CLIENT_GONE",
+        {},
+        values.policies,
+        "What happens to a run when its last client has gone: `report.*:revoke slow:terminate`; by default `*:keep`.",
+    )
+    http_answers: tuple[str, ...] = setting(
+        "RINGBACK_HTTP_ANSWERS", (), values.words, "The tasks that return their own `{status, headers, body}`."
+    )
+    tracebacks: bool = setting(
+        "RINGBACK_TRACEBACKS", False, values.flag, "1: callers see the traceback of a failed task."
+    )
+    cors: tuple[str, ...] = setting(
+        "RINGBACK_CORS", (), values.words, "The origins whose pages may call, beside the own origin."
+    )
+    wechat_token: str = setting(
+        "RINGBACK_WECHAT_TOKEN", "", values.text, "The token of a WeChat official account; `/wechat` needs it."
+    )
+    wechat_task: str = setting(
+        "RINGBACK_WECHAT_TASK", "", values.text, "The task that replies to WeChat's messages, which it gets as dicts."
+    )
+    wechat_raw: bool = setting("RINGBACK_WECHAT_RAW", False, values.flag, "1: that task gets the XML as it came.")
+    wechat_fallback: str = setting(
+        "RINGBACK_WECHAT_FALLBACK",
+        "success",
+        values.text,
+        "What WeChat gets if there is no reply: `success`, or nothing; with both it shows none.",
+    )
+    redis_url: str = setting(
+        "REDIS_URL", "", values.text, "The Redis where several web processes share their runs. Nothing else uses it."
+    )
     #: How long the reply queue outlives its process: longer than any outage worth surviving.
     reply_queue_expires: float = 600.0
-    #: A silent broker is given up after twice this. RabbitMQ advises against less than 5 (false alarms).
+    #: A broker that is silent for twice this is given up. RabbitMQ advises against less than 5 (false alarms).
     heartbeat: float = 5.0
     #: Time for one attempt to connect. Short, so that the attempt after the broker's return comes soon.
     connect_timeout: float = 2.0
 
 
+#: The variables that are not in ``Settings``: each with its default, and what it means.
+OTHER_VARIABLES = {
+    "BROKER_URL": (
+        "`memory://localhost/`",
+        "The broker, or the nodes of a cluster: `amqp://…;amqp://…`. Without one, broker and worker live in the web"
+        " process.",
+    ),
+    "CLOUDAMQP_URL": ("", "As `BROKER_URL`, which wins; Heroku's add-on sets it."),
+    "RESULT_BACKEND": ("`rpc://`", "How results come back: `rpc://`, or `redis://…`."),
+    "PORT": ("8888", "The TCP port, as `--port`."),
+    "WEB_CONCURRENCY": ("1", "Web processes that are forked; with `REDIS_URL` they share their runs."),
+    "TASK_QUEUE": ("`celery`", "The queue of tasks that are not routed elsewhere."),
+    "TASK_QUEUE_TYPE": ("`classic`", "`quorum`: queues that outlive a node of a cluster."),
+    "RINGBACK_ROUTES": ("", "The template's tasks with a queue of their own: `report.*:reports sleep:slow`."),
+    "WORKER_QUEUES": ("the default queue", "The queues that the template's worker takes from."),
+    "WORKER_CONCURRENCY": ("500", "Tasks at once in the template's worker."),
+    "DATABASE_URL": ("`sqlite:///examples.sqlite3`", "The database of the examples."),
+}
+
+
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings, as ``RINGBACK_*`` variables change them.
+    """Read the settings from the environment.
 
     :raises BadSetting: a value cannot be used; the message names the variable.
     """
-    return Settings(
-        deadline=_number(environ, "RINGBACK_DEADLINE", float, Settings.deadline),
-        publish_timeout=_number(environ, "RINGBACK_PUBLISH_TIMEOUT", float, Settings.publish_timeout),
-        outbox_limit=_number(environ, "RINGBACK_OUTBOX_LIMIT", int, Settings.outbox_limit),
-        max_queue=_number(environ, "RINGBACK_MAX_QUEUE", int, Settings.max_queue),
-        body_limit=_number(environ, "RINGBACK_BODY_LIMIT", int, Settings.body_limit),
-        idle_timeout=_number(environ, "RINGBACK_IDLE_TIMEOUT", float, Settings.idle_timeout),
-        body_timeout=_number(environ, "RINGBACK_BODY_TIMEOUT", float, Settings.body_timeout),
-        grace=_number(environ, "RINGBACK_GRACE", float, Settings.grace),
-        held_limit=_number(environ, "RINGBACK_HELD_LIMIT", int, Settings.held_limit),
-        tokens=_tokens(environ),
-        open_to_all=_yes(environ, "RINGBACK_OPEN"),
-        tasks=_words(environ, "RINGBACK_TASKS") or None,
-        queues=_words(environ, "RINGBACK_QUEUES"),
-        rate=_number(environ, "RINGBACK_RATE", float, Settings.rate),
-        keep=_number(environ, "RINGBACK_KEEP", float, Settings.keep),
-        keep_bytes=_number(environ, "RINGBACK_KEEP_BYTES", int, Settings.keep_bytes),
-        client_gone=_policies(environ),
-        http_answers=_words(environ, "RINGBACK_HTTP_ANSWERS"),
-        tracebacks=_yes(environ, "RINGBACK_TRACEBACKS"),
-        cors=_words(environ, "RINGBACK_CORS"),
-        wechat_token=environ.get("RINGBACK_WECHAT_TOKEN", ""),
-        wechat_task=_wechat_task(environ),
-        wechat_raw=_yes(environ, "RINGBACK_WECHAT_RAW"),
-        wechat_fallback=environ.get("RINGBACK_WECHAT_FALLBACK", Settings.wechat_fallback),
-        redis_url=environ.get("REDIS_URL", ""),
-    )
+    given = {}
+    for each in fields(Settings):
+        variable = each.metadata.get("variable", "")
+        text = environ.get(variable)
+        if text or (text is not None and each.metadata["parse"] is values.text):
+            given[each.name] = each.metadata["parse"](variable, text)
+    settings = Settings(**given)
+    if settings.wechat_token and not settings.wechat_task:
+        raise BadSetting("RINGBACK_WECHAT_TOKEN is set, so RINGBACK_WECHAT_TASK has to name the task that replies")
+    return settings
 
 
 def processes(environ: Mapping[str, str] = os.environ) -> int:
     """How many web processes ``WEB_CONCURRENCY`` asks for.
 
-    :raises BadSetting: it is no number of them.
+    :raises BadSetting: it is not a whole number above 0.
     """
-    return _number(environ, "WEB_CONCURRENCY", int, 1)
+    return values.whole_number("WEB_CONCURRENCY", environ.get("WEB_CONCURRENCY") or "1")
 
 
 def port(text: str) -> int:
@@ -129,57 +209,3 @@ def port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise BadSetting(f"port {text!r}: --port, or else PORT, takes a number from 0 to 65535")
     return int(text)
-
-
-def _number(environ: Mapping[str, str], name: str, kind: Callable[[str], T], default: T) -> T:
-    text = environ.get(name, "")
-    if not text:
-        return default
-    try:
-        value = kind(text)
-    except ValueError as error:
-        raise BadSetting(f"{name}={text!r}: expected {'a whole' if kind is int else 'a'} number") from error
-    if not 0 < value < float("inf"):
-        raise BadSetting(f"{name}={text!r}: expected a number above 0")
-    return value
-
-
-def _words(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """The words of a value, between commas or blanks."""
-    return tuple(environ.get(name, "").replace(",", " ").split())
-
-
-def _yes(environ: Mapping[str, str], name: str) -> bool:
-    text = environ.get(name, "")
-    if text not in ("", "0", "1"):
-        raise BadSetting(f"{name}={text!r}: expected 1 or 0")
-    return text == "1"
-
-
-def _tokens(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """``RINGBACK_TOKENS="s3cret:add,task.* other"``: tokens between blanks, each with the patterns of its tasks."""
-    tokens = {}
-    for entry in environ.get("RINGBACK_TOKENS", "").split():
-        token, _, patterns = entry.partition(":")
-        if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token):  # b64token of RFC 6750, 2.1
-            raise BadSetting("RINGBACK_TOKENS: a token has letters, digits and -._~+/ only, as in 's3cret:add,task.*'")
-        tokens[token] = tuple(patterns.split(",")) if patterns else ("*",)
-    return tokens
-
-
-def _policies(environ: Mapping[str, str]) -> dict[str, str]:
-    """``RINGBACK_CLIENT_GONE="report.*:revoke slow:terminate"``."""
-    policies = dict(entry.rpartition(":")[::2] for entry in environ.get("RINGBACK_CLIENT_GONE", "").split())
-    for pattern, policy in policies.items():
-        if not pattern or policy not in CLIENT_GONE:
-            raise BadSetting(
-                f"RINGBACK_CLIENT_GONE: {pattern}:{policy} is no pattern:policy of {', '.join(CLIENT_GONE)}"
-            )
-    return policies
-
-
-def _wechat_task(environ: Mapping[str, str]) -> str:
-    task = environ.get("RINGBACK_WECHAT_TASK", "")
-    if environ.get("RINGBACK_WECHAT_TOKEN") and not task:
-        raise BadSetting("RINGBACK_WECHAT_TOKEN is set, so RINGBACK_WECHAT_TASK has to name the task that replies")
-    return task

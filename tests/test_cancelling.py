@@ -246,7 +246,12 @@ def test_by_default_a_run_goes_on_without_its_client(web: Web, tmp_path: Path) -
 
 def test_a_client_at_another_process_keeps_a_run_alive(rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path) -> None:
     path, id = tmp_path / "ran", str(uuid4())
-    shared = {"BROKER_URL": rabbitmq.url, "REDIS_URL": redis.url, "TASK_QUEUE": f"shared-{id}"}
+    shared = {
+        "BROKER_URL": rabbitmq.url,
+        "REDIS_URL": redis.url,
+        "RESULT_BACKEND": redis.url,
+        "TASK_QUEUE": f"shared-{id}",
+    }
     shared["RINGBACK_CLIENT_GONE"] = "*:terminate"
     request = put(id, {"task": TASK, "args": [str(path), 60]})
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from ringback.api.route_table import ROUTES, WECHAT
-from stack import ROOT
+from stack import ROOT, environment
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
@@ -23,6 +25,13 @@ def test_the_list_of_routes_is_the_route_table() -> None:
 def test_every_link_leads_to_a_file(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_page_of_settings_is_written_from_their_table() -> None:
+    command = [sys.executable, "scripts/settings_page.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_invariant_names_tests_that_there_are() -> None:

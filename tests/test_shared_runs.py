@@ -27,7 +27,13 @@ def processes(
 
     :param web_broker: the broker's URL for the web processes, if it is another one.
     """
-    shared = {"BROKER_URL": broker.url, "REDIS_URL": redis.url, "TASK_QUEUE": f"shared-{uuid4()}", **variables}
+    shared = {
+        "BROKER_URL": broker.url,
+        "REDIS_URL": redis.url,
+        "RESULT_BACKEND": redis.url,
+        "TASK_QUEUE": f"shared-{uuid4()}",
+        **variables,
+    }
     webs = [Web(**{**shared, "BROKER_URL": web_broker or broker.url}) for _ in range(count)]
     with Worker(**shared):
         for web in webs:
@@ -121,7 +127,7 @@ def test_after_a_restart_the_stored_answer_is_replayed(rabbitmq: RabbitMQ, redis
     with processes(rabbitmq, redis, 2) as (first, second):
         before = run(ask(first))
         assert first.terminate() == 0
-        with Web(BROKER_URL=rabbitmq.url, REDIS_URL=redis.url) as restarted:
+        with Web(BROKER_URL=rabbitmq.url, REDIS_URL=redis.url, RESULT_BACKEND=redis.url) as restarted:
             assert run(ask(restarted)) == run(ask(second)) == before
     assert Path(path).read_text() == "begun\nended\n"
 

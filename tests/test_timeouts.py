@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.timeouts import SharedTimeout, Timeouts
+from ringback.calls.timeouts import SharedTimeout, Timeouts
 
 SECONDS = 0.05
 

@@ -13,5 +13,6 @@ from ringback.calls.admission import Load
 from ringback.calls.call import Call, Holder, Watch, call, current_holder
 from ringback.calls.installation import install
 from ringback.calls.switchboard import Switchboard
+from ringback.calls.timeouts import SharedTimeout
 
-__all__ = ["Call", "Holder", "Load", "Switchboard", "Watch", "call", "current_holder", "install"]
+__all__ = ["Call", "Holder", "Load", "SharedTimeout", "Switchboard", "Watch", "call", "current_holder", "install"]

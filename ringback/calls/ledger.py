@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from ringback.timeouts import Timeouts
+from ringback.calls.timeouts import Timeouts
 
 Waiter = TypeVar("Waiter")
 

@@ -14,9 +14,9 @@ from celery import states
 
 from ringback.calls.call import Call
 from ringback.calls.ledger import Ledger
+from ringback.calls.timeouts import LoopTimer
 from ringback.errors import DeadlineExceeded, RingbackError, TaskFailed, TaskRevoked
 from ringback.loop_queue import LoopQueue
-from ringback.timeouts import LoopTimer
 
 
 class Waiting:

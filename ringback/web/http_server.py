@@ -29,9 +29,9 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.log import access_log
 
+from ringback.calls import SharedTimeout
 from ringback.errors import BodyTooLarge
 from ringback.settings import Settings
-from ringback.timeouts import SharedTimeout
 
 logger = logging.getLogger(__name__)
 
