@@ -26,8 +26,8 @@ def page() -> str:
     return (
         f"{HEAD}## The gateway\n\n{table(ours)}\n"
         f"## Broker, results, and the template's processes\n\n{table(others)}\n"
-        "A Celery app of your own has its broker, result backend and queues in its own configuration; without `--app`,\n"
-        "and in the template, these variables name them.\n"
+        "A Celery app of your own has its broker, result backend and queues in its own configuration; without\n"
+        "`--app`, and in the template, these variables name them.\n"
     )
 
 

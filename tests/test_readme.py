@@ -5,17 +5,27 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from client import get
 from servers import RabbitMQ, free_port, need
-from stack import ROOT, Process, environment
+from stack import ROOT, Process, Web, environment
 
 #: Commands that go on running; what the README shows behind them is how one sees that they have started.
-SERVERS = ("make run", "honcho start", "python -m ringback", "python app.py", "python users.py", "celery")
+SERVERS = (
+    "make run",
+    "honcho start",
+    "python -m ringback",
+    "python app.py",
+    "python users.py",
+    "python web.py",
+    "celery",
+)
 
 
 def console(readme: str) -> Iterator[tuple[str, list[str]]]:
@@ -54,6 +64,22 @@ def broker() -> Iterator[RabbitMQ]:
         yield server
 
 
+def test_the_first_handlers_of_the_readme_answer(tmp_path: Path) -> None:
+    [handlers, *_] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    serve = """
+from tornado.web import Application
+switchboard = ringback.install(tasks.app)
+ringback.embedded.start_worker(tasks.app)
+application = Application([("/callback", AsyncSleep), ("/coroutine", GenAsyncSleep)])
+ringback.serve(application, switchboard, port=0, address="127.0.0.1")
+"""
+    (tmp_path / "first_screen.py").write_text(handlers + serve)
+
+    with Web(command=[sys.executable, str(tmp_path / "first_screen.py")]) as web:
+        assert get(web.url, "/callback").body == "3"
+        assert get(web.url, "/coroutine").body == "3"
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -69,7 +95,7 @@ def broker() -> Iterator[RabbitMQ]:
     ],
 )
 def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, broker: RabbitMQ) -> None:
-    ports = {port: str(free_port()) for port in ("8888", "8889", "5000")} | {"5672": str(broker.port)}
+    ports = {port: str(free_port()) for port in ("8888", "8889", "8000", "5000")} | {"5672": str(broker.port)}
     readme = re.sub("|".join(ports), lambda port: ports[port[0]], (ROOT / page).read_text())
     preamble = "set -e\n"
     ran = []
