@@ -10,7 +10,7 @@ test: .venv/dev  ## run the tests, on private servers
 
 chaos: .venv/dev  ## kill the leaders of a private RabbitMQ cluster under load, and report
 	@scripts/servers
-	@.venv/bin/python tests/chaos.py
+	@.venv/bin/python tests/support/chaos.py
 
 check: .venv/dev  ## lint, format and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
@@ -20,7 +20,7 @@ success: .venv/run  ## how many of 1000 requests succeed; URL=http://127.0.0.1:8
 
 bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench takes three minutes
 	@scripts/servers rabbitmq-server wrk
-	@PYTHONPATH=tests .venv/bin/python -m benchmarks
+	@PYTHONPATH=tests/support .venv/bin/python -m benchmarks
 
 .venv/run: requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< run && touch $@

@@ -11,10 +11,9 @@ from uuid import uuid4
 
 import pytest
 
-from client import Answer, Client, call, get, nothing_left_behind, run, send
+from client import Answer, Client, call, events, get, nothing_left_behind, run, send
 from servers import RabbitMQ, Redis
 from stack import Web, Worker, through_a_proxy
-from test_runs_over_http import events
 
 TASK = "misbehaving_tasks.count_and_sleep"
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from client import Client, call, get, nothing_left_behind, run, send
+from client import Client, call, events, get, nothing_left_behind, run, send
 from stack import Web
-from test_runs_over_http import events
 
 TASKS = "misbehaving_tasks"
 

@@ -21,6 +21,7 @@ import redis
 
 from proxy import Proxy
 from servers import RabbitMQ, Redis, free_port, need
+from stack import SUPPORT
 
 MOMENT = 0.2  # seconds in which bytes would have come, were they to come
 PATIENCE = 10  # seconds after which a condition will not come true any more
@@ -218,9 +219,9 @@ def test_a_server_ends_with_a_test_process_that_is_killed(tmp_path: Path) -> Non
     need(Redis).close()
     code = "import os, servers; own = servers.Redis(); own.start(); print(own.port, flush=True)"
     command = [sys.executable, "-c", code + "; os.kill(os.getpid(), 9)"]
-    env, here = {**os.environ, "TMPDIR": str(tmp_path)}, Path(__file__).parent
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
 
-    child = subprocess.run(command, env=env, cwd=here, stdout=subprocess.PIPE)
+    child = subprocess.run(command, env=env, cwd=SUPPORT, stdout=subprocess.PIPE)
 
     assert child.returncode == -9
     until(lambda: refuses(int(child.stdout)))

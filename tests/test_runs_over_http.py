@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from client import Answer, Client, call, get, nothing_left_behind, run, send, statuses
+from client import Answer, Client, call, events, get, nothing_left_behind, run, send, statuses
 from servers import RabbitMQ
 from stack import Web, Worker
 
 TASKS = "misbehaving_tasks"
-
-
-def events(stream: Answer) -> list[tuple[str, str, dict[str, object]]]:
-    """The events of a stream: number, name and data."""
-    found = []
-    for block in stream.body.split("\n\n"):
-        lines = [line for line in block.splitlines() if not line.startswith(":")]
-        if lines:
-            fields = dict(line.split(": ", 1) for line in lines)
-            found.append((fields["id"], fields["event"], json.loads(fields["data"])))
-    return found
 
 
 @pytest.fixture(params=["web", "web_on_redis"])

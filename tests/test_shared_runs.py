@@ -5,38 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from client import Client, get, run, statuses
+from client import Client, events, get, run, statuses
 from servers import RabbitMQ, Redis, need
-from stack import Web, Worker, through_a_proxy
-from test_runs_over_http import events
+from stack import Web, processes, through_a_proxy
 
 TASKS = "misbehaving_tasks"
-
-
-@contextmanager
-def processes(
-    broker: RabbitMQ, redis: Redis, count: int, web_broker: str = "", **variables: str
-) -> Iterator[list[Web]]:
-    """So many web processes, and a worker, with a queue of their own.
-
-    :param web_broker: the broker's URL for the web processes, if it is another one.
-    """
-    shared = {"BROKER_URL": broker.url, "REDIS_URL": redis.url, "TASK_QUEUE": f"shared-{uuid4()}", **variables}
-    webs = [Web(**{**shared, "BROKER_URL": web_broker or broker.url}) for _ in range(count)]
-    with Worker(**shared):
-        for web in webs:
-            web.__enter__()
-        try:
-            yield webs
-        finally:
-            for web in webs:
-                web.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="module", params=["redis", "rpc"])

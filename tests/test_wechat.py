@@ -16,8 +16,7 @@ import pytest
 from client import Answer, Client, get, run
 from nginx import Nginx
 from servers import RabbitMQ, Redis, need
-from stack import Web, Worker, through_a_proxy
-from test_shared_runs import processes
+from stack import Web, Worker, processes, through_a_proxy
 
 TOKEN = "of-the-account"
 PRESET = {"RINGBACK_WECHAT_TOKEN": TOKEN, "RINGBACK_WECHAT_TASK": "misbehaving_tasks.reply"}

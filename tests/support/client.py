@@ -145,3 +145,14 @@ def call(url: str, task: str, *args: object, **headers: str) -> Answer:
 def statuses(answers: Iterable[Answer]) -> set[int]:
     """The statuses that occurred."""
     return {answer.status for answer in answers}
+
+
+def events(stream: Answer) -> list[tuple[str, str, dict[str, object]]]:
+    """The server-sent events of an answer: number, name and data of each."""
+    found = []
+    for block in stream.body.split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith(":")]
+        if lines:
+            fields = dict(line.split(": ", 1) for line in lines)
+            found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return found

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from uuid import uuid4
 
 from proxy import Proxy
 from servers import Child, RabbitMQ, Redis
 from watchman import ALARM
 
-ROOT = Path(__file__).parent.parent
-TESTS = ROOT / "tests"
+ROOT = Path(__file__).parents[2]
+SUPPORT = ROOT / "tests" / "support"
 
 #: Variables of the machine that would change what is tested.
 FOREIGN = re.compile(
@@ -30,10 +31,10 @@ FOREIGN = re.compile(
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment, cleaned, with the project and its tests importable."""
+    """This process's environment, cleaned, with the project and what the tests share importable."""
     clean = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
     path = os.pathsep.join([str(Path(sys.executable).parent), clean["PATH"]])
-    return {**clean, "PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}", "PYTHONUNBUFFERED": "1", **variables}
+    return {**clean, "PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}", "PYTHONUNBUFFERED": "1", **variables}
 
 
 class Process:
@@ -104,7 +105,7 @@ class Web(Process):
 
     def __init__(
         self,
-        script: str = "tests/misbehaving_app.py",
+        script: str = "tests/support/misbehaving_app.py",
         flags: Sequence[str] = (),
         command: Sequence[str] = (),
         cwd: Path = ROOT,
@@ -141,6 +142,26 @@ class Worker(Process):
         if pool:
             line = line.replace("gevent.monkey --module ", "").replace("--pool gevent", f"--pool {pool}")
         super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)
+
+
+@contextmanager
+def processes(
+    broker: RabbitMQ, redis: Redis, count: int, web_broker: str = "", **variables: str
+) -> Iterator[list[Web]]:
+    """Start this many web processes that share a Redis, and one worker, on a task queue of their own.
+
+    :param web_broker: the broker's URL for the web processes, if it is another one.
+    """
+    shared = {"BROKER_URL": broker.url, "REDIS_URL": redis.url, "TASK_QUEUE": f"shared-{uuid4()}", **variables}
+    webs = [Web(**{**shared, "BROKER_URL": web_broker or broker.url}) for _ in range(count)]
+    with Worker(**shared):
+        for web in webs:
+            web.__enter__()
+        try:
+            yield webs
+        finally:
+            for web in webs:
+                web.__exit__(None, None, None)
 
 
 def converse(preamble: str, conversation: str, runner: str = "asyncio.run") -> subprocess.CompletedProcess[str]:
