@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from client import Answer, Client, call, first_success, get, run, send, until
+from client import Answer, Client, all_confirmed, call, first_success, get, run, send
 from ringback.broker.link import Link
 from ringback.settings import Settings
 from servers import RabbitMQ, free_port, need
 from stack import Web, Worker, through_a_proxy
+from waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_a_broker_that_is_lost_is_replaced_by_the_next(rabbitmq: RabbitMQ, spare
         client = Client(web.url)
         assert (await client.fetch("/add?x=1&y=2")).body == "3"
         held = asyncio.create_task(client.fetch("/sleep/3/20"))
-        await until(client, lambda inside: inside["ledger"] == 1 and inside["outbox"] == inside["in_flight"] == 0)
+        await all_confirmed(client, 1)
 
         # When the first broker goes, for good
         getattr(proxy, fault)()
@@ -111,8 +112,7 @@ def test_delays_expiry_and_priority_mean_what_they_mean(quorum: Web) -> None:
 def test_a_running_task_is_terminated(quorum: Web, tmp_path: Path) -> None:
     path = tmp_path / "running"
     made = call(quorum.url, "misbehaving_tasks.count_and_sleep", str(path), 60, Prefer="respond-async").json["id"]
-    while not path.exists():
-        time.sleep(0.01)
+    until(path.exists)
 
     get(quorum.url, f"/v1/runs/{made}?terminate=true", method="DELETE")
 

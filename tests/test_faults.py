@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from client import Answer, Client, delays_of_an_unrelated_request, first_success, run, statuses, until
+from client import Answer, Client, all_confirmed, delays_of_an_unrelated_request, first_success, run, statuses
 from proxy import Proxy
 from servers import RabbitMQ, Redis, need
 from stack import Web, Worker, through_a_proxy
@@ -134,11 +134,6 @@ def assert_right_or_clear_no(answer: Answer) -> None:
     assert answer.took < PUBLISH_TIMEOUT + 1
     assert answer.headers["Retry-After"]
     assert json.loads(answer.body)["type"].endswith(NOS)
-
-
-async def all_confirmed(client: Client, held: int) -> None:
-    """Wait until so many requests are held, and the broker has confirmed all of their messages."""
-    await until(client, lambda inside: inside["ledger"] >= held and inside["outbox"] == inside["in_flight"] == 0)
 
 
 @asynccontextmanager

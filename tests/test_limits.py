@@ -7,7 +7,7 @@ import json
 import statistics
 from pathlib import Path
 
-from client import Client, delays_of_an_unrelated_request, first_success, get, run, statuses, until
+from client import Client, delays_of_an_unrelated_request, first_success, get, run, statuses, until_inside
 from servers import RabbitMQ, free_port, need
 from stack import Web, Worker, through_a_proxy
 
@@ -21,7 +21,7 @@ def test_a_full_outbox_says_so_at_once_and_publishes_nothing(rabbitmq: RabbitMQ,
         await first_success(client)
         proxy.stall()
         waiting = asyncio.create_task(client.crowd([path] * limit))
-        await until(client, lambda inside: inside["outbox"] + inside["in_flight"] == limit)
+        await until_inside(client, lambda inside: inside["outbox"] + inside["in_flight"] == limit)
         refused = [await client.fetch(path) for _ in range(30)]
         unconfirmed = await waiting
         proxy.restore()
@@ -54,7 +54,7 @@ def test_a_blocked_broker_delays_no_unrelated_request() -> None:
         assert "blocked" in web.output
         await asyncio.to_thread(broker.ctl, "set_vm_memory_high_watermark", "0.4")
 
-        await asyncio.wait_for(first_success(client), 5)
+        await first_success(client)
         answer = await held
         assert (answer.status, answer.body) == (200, "2.0")
         assert troubled < max(0.05, 3 * calm)
@@ -96,7 +96,7 @@ def test_too_many_waited_for_is_said_at_once(rabbitmq: RabbitMQ, worker: Worker)
     async def conversation() -> None:
         client = Client(web.url)
         held = [asyncio.create_task(client.fetch("/sleep/2/60")), asyncio.create_task(client.call("sleep", 2))]
-        await until(client, lambda inside: inside["ledger"] == 2)
+        await until_inside(client, lambda inside: inside["ledger"] == 2)
         for refused in (await client.fetch("/add?x=1&y=2"), await client.call("add", 1, 2)):
             assert (refused.status, refused.json["type"]) == (503, "/problems/too-many-held")
             assert refused.headers["Retry-After"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import pytest
 from client import Answer, Client, call, events, get, nothing_left_behind, run, send, statuses
 from servers import RabbitMQ
 from stack import Web, Worker
+from waiting import until_async
 
 TASKS = "misbehaving_tasks"
 
@@ -63,11 +65,11 @@ def test_a_call_that_was_refused_may_be_repeated_with_its_key(rabbitmq: RabbitMQ
 
         async def again() -> None:
             client = Client(web.url)
-            while (answer := await client.call("add", 1, 2, Idempotency_Key="b")).status == 429:
-                await asyncio.sleep(0.1)
+            call = partial(client.call, "add", 1, 2, Idempotency_Key="b")
+            answer = await until_async(call, lambda answer: answer.status != 429)
             assert answer.status == 200
 
-        run(asyncio.wait_for(again(), 10))
+        run(again())
 
 
 def test_a_run_can_be_made_under_the_callers_own_id(url: str) -> None:
@@ -105,13 +107,17 @@ def test_a_run_that_is_kept_no_longer_is_410(rabbitmq: RabbitMQ, worker: Worker,
     async def conversation() -> None:
         client = Client(web.url)
         first = (await client.call("add", 1, 2, Idempotency_Key="old")).json["links"]["self"]
-        while (answer := await client.fetch(first)).status == 200:
+
+        async def look() -> Answer:
             await client.call("add", 1, 2)
+            return await client.fetch(first)
+
+        answer = await until_async(look, lambda answer: answer.status != 200)
         assert (answer.status, answer.json["type"]) == (410, "/problems/forgotten-run")
         assert (await client.call("add", 1, 2, Idempotency_Key="old")).status == 410
 
     with Web(BROKER_URL=rabbitmq.url, **limit) as web:
-        run(asyncio.wait_for(conversation(), 20))
+        run(conversation())
 
 
 @pytest.mark.parametrize("wait", ["soon", "-1", "1_0", "nan", "1e10"])

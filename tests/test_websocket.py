@@ -14,7 +14,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import WebSocketClientConnection
 
-from client import Client, nothing_left_behind, run, until, websocket
+from client import Client, nothing_left_behind, run, until_inside, websocket
 from servers import RabbitMQ
 from stack import Web, Worker
 
@@ -166,7 +166,7 @@ def test_when_the_client_goes_nothing_is_left(web: Web) -> None:
             await hear(socket)
             socket.close()
             client = Client(web.url)
-            await until(client, lambda inside: inside["held"] == 0)
+            await until_inside(client, lambda inside: inside["held"] == 0)
             await nothing_left_behind(client)
 
     run(conversation())

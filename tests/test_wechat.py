@@ -148,7 +148,7 @@ def test_the_last_attempt_gets_the_fallback_in_time(web: Web, tmp_path: Path) ->
 def test_a_broker_that_comes_back_between_the_attempts_loses_nothing(rabbitmq: RabbitMQ) -> None:
     async def conversation() -> list[Answer]:
         asking = asyncio.create_task(attempts(web.url, message("after all", id="9")))
-        await asyncio.sleep(4.5)  # between the publish time-out and WeChat's
+        await asyncio.to_thread(web.wait_for, "not published")  # the first attempt has no answer yet
         proxy.restore()
         return await asking
 

@@ -16,6 +16,8 @@ from tornado.httpclient import HTTPError, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from waiting import until_async
+
 T = TypeVar("T")
 
 
@@ -89,24 +91,33 @@ async def websocket(url: str, path: str, **headers: str) -> AsyncIterator[WebSoc
             pass
 
 
-async def until(client: Client, condition: Callable[[dict[str, int]], bool], timeout: float = 10.0) -> None:
-    """Wait until what the process keeps, as ``/inside`` tells it, fulfils the condition."""
-    end = time.monotonic() + timeout
-    while not condition(inside := json.loads((await client.fetch("/inside")).body)):
-        assert time.monotonic() < end, inside
-        await asyncio.sleep(0.01)
+async def look_inside(client: Client) -> dict[str, int]:
+    """Return what the process keeps, as ``/inside`` tells it."""
+    answer = await client.fetch("/inside")
+    assert answer.status == 200, answer.body
+    inside: dict[str, int] = answer.json
+    return inside
+
+
+async def until_inside(client: Client, condition: Callable[[dict[str, int]], bool]) -> None:
+    """Wait until the condition holds of what the process keeps."""
+    await until_async(lambda: look_inside(client), condition)
+
+
+async def all_confirmed(client: Client, held: int) -> None:
+    """Wait until at least ``held`` calls are waited for, and the broker has confirmed the messages of all of them."""
+    await until_inside(client, lambda inside: inside["ledger"] >= held and inside["outbox"] == inside["in_flight"] == 0)
 
 
 async def nothing_left_behind(client: Client) -> None:
     """Wait until nothing is kept for any request."""
     kept = ("ledger", "outbox", "in_flight", "pending", "buffered", "held")
-    await until(client, lambda inside: not any(inside[what] for what in kept))
+    await until_inside(client, lambda inside: not any(inside[what] for what in kept))
 
 
 async def first_success(client: Client) -> None:
     """Wait until a call of a task succeeds."""
-    while (await client.fetch("/add?x=1&y=2", timeout=10)).status != 200:
-        await asyncio.sleep(0.05)
+    await until_async(lambda: client.fetch("/add?x=1&y=2", timeout=10), lambda answer: answer.status == 200)
 
 
 async def delays_of_an_unrelated_request(client: Client, meanwhile: object) -> float:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from uuid import uuid4
 
 from proxy import Proxy
 from servers import Child, RabbitMQ, Redis
+from waiting import LIMIT, until
 from watchman import ALARM
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ class Process:
     """
 
     def __init__(
-        self, command: Sequence[str], ready: str, cwd: Path = ROOT, patience: float = 30.0, **variables: str
+        self, command: Sequence[str], ready: str, cwd: Path = ROOT, patience: float = LIMIT, **variables: str
     ) -> None:
         self._command, self._ready, self._variables = command, ready, variables
         self._cwd, self._patience = cwd, patience
@@ -72,28 +72,32 @@ class Process:
     def output(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def wait_for(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
-        """Wait until the output shows the pattern."""
-        end = time.monotonic() + timeout
-        while not (found := re.search(pattern, self.output)):
-            assert self._process.poll() is None, f"{self._command} has ended:\n{self.output}"
-            assert time.monotonic() < end, f"{self._command} does not say {pattern!r}:\n{self.output}"
-            time.sleep(0.02)
+    def wait_for(self, pattern: str, limit: float = LIMIT) -> re.Match[str]:
+        """Wait until the output shows the pattern; fail if the process ends without it."""
+
+        def look() -> str:
+            ended = self._process.poll() is not None
+            output = self.output
+            assert re.search(pattern, output) or not ended, f"{self._command} has ended:\n{output}"
+            return output
+
+        found = re.search(pattern, until(look, lambda output: re.search(pattern, output), limit))
+        assert found
         return found
 
     def terminate(self) -> int:
         """Send SIGTERM; returns the exit code."""
         self._process.send_signal(signal.SIGTERM)
-        return self.wait(30)
+        return self.wait()
 
     def end(self, how: signal.Signals) -> None:
         """Send a signal, and wait until it has ended."""
         self._process.send_signal(how)
-        self.wait(30)
+        self.wait()
 
-    def wait(self, timeout: float) -> int:
+    def wait(self) -> int:
         """Wait until it has ended by itself; returns the exit code."""
-        return self._process.wait(timeout)
+        return self._process.wait(LIMIT)
 
     def rss(self) -> int:
         """Resident memory, in bytes."""
