@@ -259,7 +259,7 @@ def test_a_process_that_ends_lets_all_hear_what_has_been_said(
             gate.touch()
             for socket in (one, other):
                 assert await hear_texts(socket, 1) == [f"when {gate} opens, the end"]
-                assert await asyncio.wait_for(socket.read_message(), 5) is None
+                assert await asyncio.wait_for(socket.read_message(), 20) is None
                 assert socket.close_code == 1001
             await ending
             assert "Traceback" not in web.output

@@ -210,13 +210,13 @@ def test_a_process_that_ends_lets_the_last_run_end_and_says_so(rabbitmq: RabbitM
         await say(busy, id="a", task="sleep", args=[2])
         await hear(busy)
         ending = asyncio.create_task(asyncio.to_thread(web.end, signal.SIGTERM))
-        assert await asyncio.wait_for(idle.read_message(), 5) is None
+        assert await asyncio.wait_for(idle.read_message(), 20) is None
         assert idle.close_code == 1001
         await say(busy, id="b", task="add", args=[1, 2])
         heard = await hear_until(busy, "result")
         assert [m["data"]["type"] for m in heard if m["event"] == "error"] == ["/problems/shutting-down"]
         assert heard[-1]["data"]["result"] == 2
-        assert await asyncio.wait_for(busy.read_message(), 5) is None
+        assert await asyncio.wait_for(busy.read_message(), 20) is None
         await ending
 
     with Web(BROKER_URL=rabbitmq.url) as web:

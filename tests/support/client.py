@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,17 +119,32 @@ async def first_success(client: Client) -> None:
     await until_async(lambda: client.fetch("/add?x=1&y=2", timeout=10), lambda answer: answer.status == 200)
 
 
-async def delays_of_an_unrelated_request(client: Client, meanwhile: object) -> float:
-    """The 99th percentile of what ``/i_want_you_now`` takes, in seconds, until ``meanwhile`` has ended."""
-    event = asyncio.ensure_future(meanwhile)  # type: ignore[call-overload]
-    delays = []
+async def answered_in_order(*asked: Awaitable[Answer]) -> list[Answer]:
+    """Send all requests at once, and assert that they are answered in the order of the arguments.
+
+    That is how a test says "not before" and "not after" without a clock: beside the request that it is about it sends
+    others, whose tasks are known to take less or more.
+    """
+    answers = await asyncio.gather(*asked)
+    times = [answer.received for answer in answers]
+    assert times == sorted(times), answers
+    return answers
+
+
+async def rate_of_unrelated_requests(client: Client, meanwhile: Coroutine[Any, Any, object]) -> float:
+    """Ask for ``/i_want_you_now`` again and again until ``meanwhile`` has ended.
+
+    :returns: how many of these requests were answered by then, by the second. A test compares it with the rate of a
+        calm time, so that the machine's speed falls out.
+    """
+    began, answered = time.monotonic(), 0
+    event = asyncio.create_task(meanwhile)
     while not event.done():
-        answer = await client.fetch("/i_want_you_now")
-        assert answer.status == 200
-        delays.append(answer.took)
-        await asyncio.sleep(0.02)
+        assert (await client.fetch("/i_want_you_now")).status == 200
+        answered += not event.done()
+        await asyncio.wait([event], timeout=0.02)
     await event
-    return statistics.quantiles(delays, n=100)[98]
+    return answered / (time.monotonic() - began)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

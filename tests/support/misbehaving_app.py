@@ -3,6 +3,7 @@
 import app as ringback_app  # first of all, since it patches
 
 # ruff: isort: split
+import asyncio
 import gc
 import os
 
@@ -58,6 +59,14 @@ class Sleep(ringback.RequestHandler):
 
     async def post(self, seconds: str, deadline: str) -> None:
         self.write(str(await ringback.call(tasks.sleep.s(float(seconds)).set(expires=float(deadline)))))
+
+
+class Pause(ringback.RequestHandler):
+    """Answers when a timer of the loop rings: a test sees whether another answer comes before it."""
+
+    async def get(self, seconds: str) -> None:
+        await asyncio.sleep(float(seconds))
+        self.write(seconds)
 
 
 class LateThen(ringback.RequestHandler):
@@ -192,6 +201,7 @@ HANDLERS = [
     (r"/raise-in-method/(\w+)", RaiseInMethod),
     (r"/plain/([\d.]+)", PlainTornado),
     (r"/sleep/([\d.]+)/([\d.]+)", Sleep),
+    (r"/pause/([\d.]+)", Pause),
     (r"/late-then", LateThen),
     (r"/catch-error", CatchError),
     (r"/chain/(\d)", Chain),

@@ -145,6 +145,12 @@ def tell_headers(self: Task) -> dict[str, str | None]:
     return {name: self.request.get(name) for name in ("traceparent", "tracestate", "x_request_id")}
 
 
+@app.task(bind=True)
+def tell_options(self: Task) -> dict[str, object]:
+    """What of the caller's options the task sees."""
+    return {"eta": self.request.eta, "priority": self.request.delivery_info["priority"]}
+
+
 @app.task
 def answer_by_itself(answer: dict[str, object]) -> dict[str, object]:
     """Its result is a whole HTTP answer."""
