@@ -8,6 +8,9 @@ test: .venv/dev  ## run the tests, on private servers
 	@scripts/servers
 	.venv/bin/python -m pytest
 
+quick: .venv/dev  ## run the tests that start no server, in half a minute
+	.venv/bin/python -m pytest -m quick
+
 chaos: .venv/dev  ## kill the leaders of a private RabbitMQ cluster under load, and report
 	@scripts/servers
 	@.venv/bin/python tests/support/chaos.py
@@ -31,4 +34,4 @@ bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench
 .venv/bench: requirements-bench.txt requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< bench && touch $@ .venv/run
 
-.PHONY: run test chaos check success bench
+.PHONY: run test quick chaos check success bench
