@@ -129,6 +129,7 @@ def test_fifty_terminated_tasks_give_their_ten_slots_back(rabbitmq: RabbitMQ, ca
             caller.revoke(call, terminate=True)
 
         ended = ResultSet(calls, app=caller.app).get(timeout=30, propagate=False)
+        assert len(ended) == 50
         assert {str(error) for error in ended} <= {"terminated", "revoked"}
         assert [caller.call("add", 1, 2).get(timeout=30) for _ in range(20)] == [3] * 20
         until(lambda: rabbitmq.queues()[caller.queue]["messages"] == 0)  # neither ready nor unacknowledged

@@ -211,7 +211,19 @@ def test_a_run_belongs_to_its_caller(rabbitmq: RabbitMQ, worker: Worker) -> None
 
 
 def test_nothing_is_left_of_runs_that_have_ended(url: str) -> None:
-    run(nothing_left_behind(Client(url)))
+    async def conversation() -> None:
+        client = Client(url)
+        ended = await asyncio.gather(
+            client.call("add", 1, 2),
+            client.call("error", "no"),
+            client.call("sleep", 2, Cancel_After="0.5"),
+            client.call("sleep", 1, timeout=0.3),
+            client.call("add", 1, 2, Prefer="respond-async"),
+        )
+        assert [answer.status for answer in ended] == [200, 500, 504, 599, 202]
+        await nothing_left_behind(client)
+
+    run(conversation())
 
 
 def test_a_silent_stream_shows_that_it_lives(web: Web) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from client import Client, events, get, run, statuses
+from client import Client, events, get, nothing_left_behind, run, statuses
 from servers import RabbitMQ, Redis, need
 from stack import Web, processes, through_a_proxy
 from waiting import until_async
@@ -55,6 +55,8 @@ def test_any_process_shows_the_events_of_a_run(pair: list[Web], tmp_path: Path) 
         steps = [data for _, name, data in seen[0] if name == "progress"]
         assert steps == [{"step": step} for step in range(10)]
         assert seen[0] == seen[1] == seen[2]
+        for client in (maker, other):
+            await nothing_left_behind(client)
 
     run(conversation())
 

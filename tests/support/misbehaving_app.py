@@ -17,6 +17,8 @@ import misbehaving_tasks
 import ringback
 import tasks
 import watchman
+from ringback.replies.amqp import ReplyDrainer
+from ringback.runs.redis_store import RunStore
 
 ERRORS = {error.__name__: error for error in (ValueError, OSError, TimeoutError, gevent.GreenletExit)}
 
@@ -167,26 +169,32 @@ class Echo(tornado.websocket.WebSocketHandler):
 
 
 class Inside(ringback.RequestHandler):
-    """What the process keeps."""
+    """What the process keeps. The names of the package's own tables are here alone; if one changes, this fails."""
 
     def get(self) -> None:
         gc.unfreeze()  # or what was there at the start is not seen
         gc.collect()
-        switchboard = tasks.app.AsyncResult.switchboard
-        backend = tasks.app.backend
-        self.write(
-            {
-                "ledger": len(switchboard.ledger),
-                "outbox": len(switchboard.outbox),
-                "in_flight": switchboard.outbox.in_flight,
-                "pending": sum(len(table) for table in backend._pending_results),
-                "buffered": len(backend._pending_messages),
-                "chatting": len(examples.chat.Chat.room.members),
-                "held": ringback.web.handlers.HeldRequest.held() - 1,
-                "backends": len([thing for thing in gc.get_objects() if isinstance(thing, type(backend))]),
-                "drainers": len([thing for thing in gc.get_objects() if type(thing).__name__ == "ReplyDrainer"]),
-            }
-        )
+        switchboard, backend = tasks.app.AsyncResult.switchboard, tasks.app.backend
+        kept = {
+            "ledger": len(switchboard.ledger),
+            "outbox": len(switchboard.outbox),
+            "in_flight": switchboard.outbox.in_flight,
+            "known": len(tasks.app.AsyncResult.known),
+            "templates": len(tasks.app.amqp._forms),
+            "pending": sum(len(table) for table in backend._pending_results),
+            "buffered": len(backend._pending_messages),
+            "chatting": len(examples.chat.Chat.room.members),
+            "held": ringback.web.handlers.HeldRequest.held() - 1,
+            "backends": len([thing for thing in gc.get_objects() if isinstance(thing, type(backend))]),
+            "drainers": len([thing for thing in gc.get_objects() if isinstance(thing, ReplyDrainer)]),
+        }
+        if switchboard.results_are_shared:
+            replies = backend.result_consumer
+            kept |= {"wanted": len(replies._wanted), "when_listening": len(replies._when_listening)}
+        if switchboard.settings.redis_url:
+            [store] = [component for component in switchboard.components if isinstance(component, RunStore)]
+            kept |= {"followed": len(store._on_news), "unsaved": len(store._to_save)}
+        self.write(kept)
 
 
 class Held(ringback.RequestHandler):
