@@ -8,9 +8,12 @@ test: .venv/dev  ## run the tests, on private servers
 	@scripts/servers
 	.venv/bin/python -m pytest
 
+quick: .venv/dev  ## run the tests that start no server, in half a minute
+	.venv/bin/python -m pytest -m quick
+
 chaos: .venv/dev  ## kill the leaders of a private RabbitMQ cluster under load, and report
 	@scripts/servers
-	@.venv/bin/python tests/chaos.py
+	@.venv/bin/python tests/support/chaos.py
 
 compat: .venv/dev  ## run the core's tests on Celery 5.5, 5.6 and 5.7; QUICK=1 make compat runs those without servers
 	@scripts/servers rabbitmq-server redis-server
@@ -27,7 +30,7 @@ success: .venv/run  ## how many of 1000 requests succeed; URL=http://127.0.0.1:8
 
 bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench takes three minutes
 	@scripts/servers rabbitmq-server wrk
-	@PYTHONPATH=tests .venv/bin/python -m benchmarks
+	@PYTHONPATH=tests/support .venv/bin/python -m benchmarks
 
 .venv/run: requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< run && touch $@
@@ -38,4 +41,4 @@ bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench
 .venv/bench: requirements-bench.txt requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< bench && touch $@ .venv/run
 
-.PHONY: run test chaos compat docs check success bench
+.PHONY: run test quick chaos compat docs check success bench

@@ -1,4 +1,4 @@
-"""The servers and processes that several tests share."""
+"""The servers and processes that several tests share, and the mark of the tests that need none of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from selection import is_quick
 from servers import RabbitMQ, Redis, need
 from stack import Web, Worker
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that ``make quick`` runs."""
+    for item in items:
+        if isinstance(item, pytest.Function) and is_quick(item):
+            item.add_marker("quick")
 
 
 @pytest.fixture(scope="session")

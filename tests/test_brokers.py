@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from celery import Celery
 
-from client import Answer, Client, call, first_success, get, run, send, until
+from client import Answer, Client, all_confirmed, answered_in_order, call, first_success, get, run, send
 from ringback.broker.link import Link
 from ringback.settings import Settings
 from servers import RabbitMQ, free_port, need
 from stack import Web, Worker, through_a_proxy
+from waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +43,23 @@ def test_an_owner_that_counts_its_attempts_tries_all_brokers(rabbitmq: RabbitMQ,
 
 @pytest.mark.parametrize("fault", ["cut", "blackhole"])
 def test_a_broker_that_is_lost_is_replaced_by_the_next(rabbitmq: RabbitMQ, spare: RabbitMQ, fault: str) -> None:
-    async def conversation() -> float:
+    async def conversation() -> None:
         client = Client(web.url)
         assert (await client.fetch("/add?x=1&y=2")).body == "3"
         held = asyncio.create_task(client.fetch("/sleep/3/20"))
-        await until(client, lambda inside: inside["ledger"] == 1 and inside["outbox"] == inside["in_flight"] == 0)
+        await all_confirmed(client, 1)
 
         # When the first broker goes, for good
         getattr(proxy, fault)()
-        lost = time.monotonic()
 
         # Then what was held is answered through the second, and so is what comes later
         assert (await held).body == "3.0"
         await first_success(client)
-        return time.monotonic() - lost
 
     with through_a_proxy(rabbitmq) as (url, proxy):
         variables = {"BROKER_URL": f"{url};{spare.url}", "TASK_QUEUE": f"lost-{fault}"}
         with Worker(**variables), Web(**variables) as web:
-            took = run(conversation())
-
-    print(f"first success {took:.1f} s after")
-    assert took < 30
+            run(conversation())
 
 
 def test_what_the_broker_refuses_is_sent_again_until_it_takes_it(spare: RabbitMQ) -> None:
@@ -100,9 +95,12 @@ def test_all_queues_are_quorum_queues(quorum: Web, spare: RabbitMQ) -> None:
 
 
 def test_delays_expiry_and_priority_mean_what_they_mean(quorum: Web) -> None:
-    delayed = send(quorum.url, "/v1/tasks/add", {"args": [1, 2], "options": {"countdown": 1, "priority": 5}})
-    assert delayed.json["result"] == 3
-    assert delayed.took > 1
+    client = Client(quorum.url)
+    task, options = "misbehaving_tasks.tell_options", {"countdown": 1, "priority": 5}
+    _, delayed = run(
+        answered_in_order(client.call("sleep", 0.5), client.send(f"/v1/tasks/{task}", {"options": options}))
+    )
+    assert delayed.json["result"]["priority"] == 5
 
     late = send(quorum.url, "/apply/add/", {"args": [1, 2], "countdown": 2, "expires": 1})
     assert late.json["state"] == "REVOKED"
@@ -111,8 +109,7 @@ def test_delays_expiry_and_priority_mean_what_they_mean(quorum: Web) -> None:
 def test_a_running_task_is_terminated(quorum: Web, tmp_path: Path) -> None:
     path = tmp_path / "running"
     made = call(quorum.url, "misbehaving_tasks.count_and_sleep", str(path), 60, Prefer="respond-async").json["id"]
-    while not path.exists():
-        time.sleep(0.01)
+    until(path.exists)
 
     get(quorum.url, f"/v1/runs/{made}?terminate=true", method="DELETE")
 

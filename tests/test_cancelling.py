@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 
-from client import Answer, Client, call, get, nothing_left_behind, run, send
+from client import Answer, Client, events, get, nothing_left_behind, run, send
 from servers import RabbitMQ, Redis
 from stack import Web, Worker, through_a_proxy
-from test_runs_over_http import events
+from waiting import until_async
 
 TASK = "misbehaving_tasks.count_and_sleep"
 
@@ -31,8 +31,7 @@ def later(path: Path) -> dict[str, Any]:
 
 
 async def until_it_runs(path: Path) -> None:
-    while not path.exists():
-        await asyncio.sleep(0.01)
+    await until_async(path.exists)
 
 
 async def ended(client: Client, made: Answer) -> Answer:
@@ -111,14 +110,12 @@ def test_a_run_whose_message_has_not_left_is_dropped_at_once(rabbitmq: RabbitMQ,
         assert (await client.call("add", 1, 2)).status == 200
         proxy.cut()
         waiting = asyncio.create_task(client.send(f"/v1/runs/{queue}", {"task": TASK, "args": [str(path), 0]}, "PUT"))
-        while (await client.fetch(f"/v1/runs/{queue}")).status == 404:
-            await asyncio.sleep(0.01)
+        await until_async(lambda: client.fetch(f"/v1/runs/{queue}"), lambda poll: poll.status != 404)
         cancelled = await client.fetch(f"/v1/runs/{queue}", method="DELETE")
         assert (cancelled.status, cancelled.json["state"]) == (200, "REVOKED")
         assert (await waiting).status == 409
         proxy.restore()
-        while (await client.call("add", 1, 2)).status != 200:
-            await asyncio.sleep(0.05)
+        await until_async(lambda: client.call("add", 1, 2), lambda answer: answer.status == 200)
         await nothing_left_behind(client)
 
     with (
@@ -131,11 +128,12 @@ def test_a_run_whose_message_has_not_left_is_dropped_at_once(rabbitmq: RabbitMQ,
 
 
 def test_what_is_dropped_after_its_time_never_begins(url: str, tmp_path: Path) -> None:
-    path = tmp_path / "ran"
+    path, other = tmp_path / "ran", tmp_path / "other"
     answer = send(url, f"/v1/tasks/{TASK}", later(path), Cancel_After="0.5")
 
     assert answer.status == 504
-    assert call(url, "sleep", 2.5).status == 200
+    # Another one that is to begin after it has ended.
+    assert send(url, f"/v1/tasks/{TASK}", later(other)).status == 200
     assert not path.exists()
 
 
@@ -148,8 +146,8 @@ def dropping(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
 
 async def until_metrics(client: Client, name: str, value: float) -> None:
     """Wait until a metric has this value: looking at the run itself would be waiting for it."""
-    while f"\n{name} {float(value)}\n" not in (await client.fetch("/metrics")).body:
-        await asyncio.sleep(0.02)
+    line = f"\n{name} {float(value)}\n"
+    await until_async(lambda: client.fetch("/metrics"), lambda metrics: line in metrics.body)
 
 
 async def hang_up(web: Web, request: bytes, when: Any) -> None:
@@ -276,5 +274,5 @@ def test_a_client_at_another_process_keeps_a_run_alive(rabbitmq: RabbitMQ, redis
         assert (await client.fetch(f"/v1/runs/{id}")).json["state"] == "REVOKED"
 
     with Worker(**shared), Web(**shared) as maker, Web(**shared) as second:
-        run(asyncio.wait_for(conversation(), 30))
+        run(conversation())
     assert path.read_text() == "begun\n"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from client import Client, call, get, nothing_left_behind, run, send
+from client import Client, call, events, get, nothing_left_behind, run, send
 from stack import Web
-from test_runs_over_http import events
 
 TASKS = "misbehaving_tasks"
 
@@ -67,11 +67,13 @@ def test_a_chain_ends_with_its_first_failure(url: str) -> None:
     assert {data["member"] for _, name, data in told if name == "member"} == {0}
 
 
-def test_a_group_with_a_failure_fails_when_all_have_ended(url: str) -> None:
-    answer = send(url, "/v1/canvas", {"group": [step("error", "went wrong"), step("sleep", 1)]})
+def test_a_group_with_a_failure_fails_when_all_have_ended(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "other"
+    other = step(f"{TASKS}.count_and_sleep", str(path), 1)
+    answer = send(url, "/v1/canvas", {"group": [step("error", "went wrong"), other]})
 
     assert answer.status == 500
-    assert answer.took >= 1
+    assert path.read_text() == "begun\nended\n"
 
 
 CHORD = {"chord": {"header": ADDITIONS, "body": step(f"{TASKS}.give")}}

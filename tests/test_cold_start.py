@@ -17,7 +17,7 @@ def test_fifty_greenlets_share_one_reply_queue(rabbitmq: RabbitMQ, worker: Worke
     others = reply_queues(rabbitmq)
 
     with Web(BROKER_URL=rabbitmq.url) as web:
-        answer = get(web.url, "/greenlets", timeout=10)
+        answer = get(web.url, "/greenlets")
         inside = json.loads(get(web.url, "/inside").body)
         ours = {name: row for name, row in reply_queues(rabbitmq).items() if name not in others}
 

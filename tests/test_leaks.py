@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 
-from client import Answer, Client, nothing_left_behind, run, statuses
-from servers import RabbitMQ
+import pytest
+
+from client import Answer, Client, look_inside, nothing_left_behind, run, statuses, until_inside
+from servers import RabbitMQ, Redis
 from stack import Web, Worker
 
 #: Requests of each of the three kinds in one wave.
@@ -48,16 +49,38 @@ def test_20_000_runs_take_no_more_memory_than_they_may(rabbitmq: RabbitMQ, worke
     assert second - idle < 30 * 2**20  # of which 4 are for results
 
 
+@pytest.mark.parametrize("results", ["rpc", "redis", "shared"])
+def test_a_held_call_is_seen_inside_and_then_no_more(rabbitmq: RabbitMQ, redis: Redis, results: str) -> None:
+    """The other tests trust ``/inside``: what it shows of a call must not always be nothing."""
+    more = {"rpc": {}, "redis": {"RESULT_BACKEND": redis.url}, "shared": {"REDIS_URL": redis.url}}[results]
+    tables = {"ledger", "held", "known", *({"wanted"} if more else ())}
+    variables = {"BROKER_URL": rabbitmq.url, "TASK_QUEUE": f"inside-{results}", **more}
+
+    async def conversation() -> None:
+        client = Client(web.url)
+        held = asyncio.create_task(client.fetch("/sleep/0/25"))
+        await until_inside(client, lambda inside: all(inside[table] == 1 for table in tables))
+        with Worker(**variables):
+            assert (await held).status == 200
+        assert (await look_inside(client))["templates"] == 1
+        await nothing_left_behind(client)
+
+    with Web(**variables) as web:
+        run(conversation())
+
+
 async def two_halves(web: Web, wave: Wave, requests: int, expected: tuple[set[int], ...]) -> tuple[int, int]:
     """The resident memory after so many requests, and after twice as many."""
     client = Client(web.url)
-    sizes = []
+    sizes, templates = [], []
     for _ in range(2):
         for _ in range(requests // (3 * KIND) + 1):
             for answers, allowed in zip(await wave(client), expected, strict=True):
                 assert statuses(answers) <= allowed
         await nothing_left_behind(client)
         sizes.append(web.rss())
-    inside = json.loads((await client.fetch("/inside")).body)
+        inside = await look_inside(client)
+        templates.append(inside["templates"])
     print(f"RSS {sizes[0] / 2**20:.1f} MiB after the first half, {sizes[1] / 2**20:.1f} MiB after the second; {inside}")
+    assert templates[0] == templates[1] < 10  # one for each task and its options
     return sizes[0], sizes[1]

@@ -12,7 +12,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from client import get
-from stack import TESTS, Web, environment
+from stack import SUPPORT, Web, environment
 
 #: Tasks that do not fail by themselves, whatever they get.
 TASKS = "echo misbehaving_tasks.give misbehaving_tasks.typed"
@@ -44,7 +44,7 @@ def test_the_server_does_what_its_description_says(served: Web, tmp_path: Path) 
     command = [st, "run", f"{served.url}/openapi.json", "--max-examples=25", "--workers=1", "--no-color", "--seed=1"]
     env = environment(HYPOTHESIS_STORAGE_DIRECTORY=str(tmp_path))
     done = subprocess.run(
-        command, cwd=TESTS / "schemathesis", env=env, capture_output=True, text=True, timeout=180, check=False
+        command, cwd=SUPPORT / "schemathesis", env=env, capture_output=True, text=True, timeout=180, check=False
     )
 
     assert done.returncode == 0, done.stdout[-6000:]

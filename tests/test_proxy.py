@@ -9,7 +9,6 @@ import socketserver
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -21,9 +20,11 @@ import redis
 
 from proxy import Proxy
 from servers import RabbitMQ, Redis, free_port, need
+from stack import SUPPORT
+from waiting import until
 
 MOMENT = 0.2  # seconds in which bytes would have come, were they to come
-PATIENCE = 10  # seconds after which a condition will not come true any more
+PATIENCE = 30  # seconds after which bytes will not come any more
 
 Connect = Callable[[], socket.socket]
 
@@ -82,13 +83,6 @@ def receive(client: socket.socket, size: int) -> bytes:
 
 def are_silent(*clients: socket.socket) -> bool:
     return not select.select(clients, [], [], MOMENT)[0]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
 
 
 def is_gone(pid: int) -> bool:
@@ -218,9 +212,9 @@ def test_a_server_ends_with_a_test_process_that_is_killed(tmp_path: Path) -> Non
     need(Redis).close()
     code = "import os, servers; own = servers.Redis(); own.start(); print(own.port, flush=True)"
     command = [sys.executable, "-c", code + "; os.kill(os.getpid(), 9)"]
-    env, here = {**os.environ, "TMPDIR": str(tmp_path)}, Path(__file__).parent
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
 
-    child = subprocess.run(command, env=env, cwd=here, stdout=subprocess.PIPE)
+    child = subprocess.run(command, env=env, cwd=SUPPORT, stdout=subprocess.PIPE)
 
     assert child.returncode == -9
     until(lambda: refuses(int(child.stdout)))

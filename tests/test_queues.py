@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -14,6 +13,7 @@ import yaml
 from client import Answer, call, get, statuses
 from servers import RabbitMQ, need
 from stack import ROOT, Web, Worker, environment
+from waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,6 @@ def depth(web: Web, queue: str = "celery") -> dict[str, int] | None:
 def metric(web: Web, name: str, queue: str = "celery") -> float | None:
     found = re.search(rf'^{name}{{queue="{queue}"}} (\S+)$', get(web.url, "/metrics").body, re.MULTILINE)
     return float(found[1]) if found else None
-
-
-def until(condition: Callable[[], bool], timeout: float = 30.0) -> None:
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def flood(web: Web, count: int) -> list[Answer]:

@@ -18,6 +18,7 @@ from client import call, get
 from proxy import Proxy
 from servers import RabbitMQ
 from stack import Web, Worker, through_a_proxy
+from waiting import until
 
 
 class Caller:
@@ -52,13 +53,6 @@ def caller(rabbitmq: RabbitMQ) -> Iterator[Caller]:
             app.backend.result_consumer.stop()
 
 
-def until(condition: Callable[[], object], timeout: float = 40.0) -> None:
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def why_revoked(call: AsyncResult) -> str:
     with pytest.raises(TaskRevokedError) as revoked:
         call.get(timeout=30)
@@ -88,7 +82,7 @@ def test_orders_reach_a_worker_whose_connections_break(
 
         # Then tasks run again, and the order has not been lost
         assert caller.add() == 3
-        until(lambda: caller.revoked() == [{early}])
+        until(lambda: caller.revoked() == [{early}], limit=60)
         assert why_revoked(caller.call("misbehaving_tasks.count_to", str(path), task_id=early)) == "revoked"
         assert not path.exists()
 
@@ -101,9 +95,7 @@ def test_orders_reach_a_worker_whose_connections_break(
         assert path.read_text() == "begun\n"
 
         # and the worker ends as it should
-        told = time.monotonic()
         assert worker.terminate() == 0
-        assert time.monotonic() - told < 10
 
 
 def test_a_task_is_revoked_wherever_it_is(rabbitmq: RabbitMQ, caller: Caller, tmp_path: Path) -> None:
@@ -137,8 +129,9 @@ def test_fifty_terminated_tasks_give_their_ten_slots_back(rabbitmq: RabbitMQ, ca
             caller.revoke(call, terminate=True)
 
         ended = ResultSet(calls, app=caller.app).get(timeout=30, propagate=False)
+        assert len(ended) == 50
         assert {str(error) for error in ended} <= {"terminated", "revoked"}
-        assert [caller.call("add", 1, 2).get(timeout=5) for _ in range(20)] == [3] * 20
+        assert [caller.call("add", 1, 2).get(timeout=30) for _ in range(20)] == [3] * 20
         until(lambda: rabbitmq.queues()[caller.queue]["messages"] == 0)  # neither ready nor unacknowledged
 
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from client import Client, get, run, statuses
+from client import Client, answered_in_order, get, run, statuses
 from servers import RabbitMQ
 from stack import Web, Worker
 
@@ -29,10 +29,11 @@ def url(request: pytest.FixtureRequest) -> str:
     ],
 )
 def test_a_request_is_answered_when_its_task_ends(url: str, path: str, body: str, seconds: int) -> None:
-    answer = get(url, path)
+    client = Client(url)
+    shorter = [client.fetch(f"/sleep?seconds={seconds - 1}")] if seconds else []
+    *_, answer, _ = run(answered_in_order(*shorter, client.fetch(path), client.fetch(f"/sleep?seconds={seconds + 1}")))
 
     assert (answer.status, answer.body) == (200, body)
-    assert seconds <= answer.took < seconds + 1
 
 
 def test_the_tasks_can_be_called_by_their_names(url: str) -> None:
@@ -73,28 +74,25 @@ def test_an_unknown_path_gives_404(url: str) -> None:
 
 
 def test_200_requests_at_once_are_answered_together(url: str) -> None:
-    answers = run(Client(url).crowd(["/sleep?seconds=1"] * 200))
+    *answers, longer = run(Client(url).crowd([*["/sleep?seconds=1"] * 200, "/sleep?seconds=3"]))
 
-    assert statuses(answers) == {200}
+    assert statuses([*answers, longer]) == {200}
     assert {answer.body for answer in answers} == {"1"}
-    received = [answer.received for answer in answers]
-    assert max(received) - min(received) < 2
+    assert max(answer.received for answer in answers) < longer.received
 
 
-def test_the_first_request_is_no_slower_than_the_tenth(rabbitmq: RabbitMQ, worker: Worker) -> None:
-    async def ask_ten_times() -> list[float]:
-        return [(await client.fetch("/add?x=1&y=2")).took for _ in range(10)]
-
+def test_the_first_request_does_not_stall(rabbitmq: RabbitMQ, worker: Worker) -> None:
     with Web(BROKER_URL=rabbitmq.url) as web:
         client = Client(web.url)
-        first, *_, tenth = run(ask_ten_times())
+        # The stall that this is about takes a second.
+        first, _ = run(answered_in_order(client.fetch("/add?x=1&y=2"), client.fetch("/pause/0.9")))
 
-    assert first < tenth + 0.5  # the stall that this is about takes a second
+    assert first.body == "3"
 
 
 @pytest.mark.parametrize("server", ["web", "web_on_redis"])
 def test_calls_that_are_awaited_late_are_not_lost(server: str, request: pytest.FixtureRequest) -> None:
-    answer = get(request.getfixturevalue(server).url, "/late-then", timeout=5.0)
+    answer = get(request.getfixturevalue(server).url, "/late-then")
 
     assert (answer.status, answer.body) == (200, "[0.5, 3]")
 
@@ -104,12 +102,12 @@ def test_calls_that_are_awaited_late_are_not_lost(server: str, request: pytest.F
 def test_a_chain_is_answered_by_its_last_task(
     server: str, length: int, body: str, request: pytest.FixtureRequest
 ) -> None:
-    assert get(request.getfixturevalue(server).url, f"/chain/{length}", timeout=10.0).body == body
+    assert get(request.getfixturevalue(server).url, f"/chain/{length}").body == body
 
 
 @pytest.mark.parametrize("server", ["web", "web_on_redis"])
 def test_a_group_is_answered_by_all_its_members(server: str, request: pytest.FixtureRequest) -> None:
-    assert get(request.getfixturevalue(server).url, "/group", timeout=10.0).body == "[0, 2, 4, 6, 8]"
+    assert get(request.getfixturevalue(server).url, "/group").body == "[0, 2, 4, 6, 8]"
 
 
 def test_an_error_callback_gets_what_the_callback_does_not(web: Web) -> None:
@@ -126,11 +124,12 @@ def test_an_exception_with_two_arguments_is_told_whole(web: Web) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_past_its_deadline_a_request_gets_504_with_the_task_id(web: Web, method: str) -> None:
     body = "" if method == "POST" else None
-    answer = get(web.url, "/sleep/3/0.5", method=method, body=body)
+    client = Client(web.url)
+    asked = client.fetch("/sleep/3/0.5", method=method, body=body)
+    _, answer, _ = run(answered_in_order(client.fetch("/pause/0.4"), asked, client.fetch("/pause/2")))
 
     problem = json.loads(answer.body)
     assert answer.status == 504
-    assert 0.5 <= answer.took < 2
     assert re.fullmatch(r"[0-9a-f-]{36}", problem["id"])
 
 
@@ -148,11 +147,15 @@ def test_an_8_mb_result_arrives_whole_and_at_once_on_an_idle_server(web: Web) ->
 
     async def ask() -> None:
         client = Client(web.url)
-        await client.fetch("/i_want_you_now")
-        await asyncio.sleep(2)  # idle is the point
-        answer = await client.fetch(f"/big?size={size}", timeout=20)
-        assert answer.body == "x" * size
-        small = await client.fetch(f"/big?size={size}", timeout=20)
-        assert answer.took < small.took + 1.0
+        idle: list[float] = []
+        busy: list[float] = []
+        for _ in range(3):
+            await asyncio.sleep(2)  # idle is the point
+            for took in (idle, busy):
+                answer = await client.fetch(f"/big?size={size}")
+                assert answer.body == "x" * size
+                took.append(answer.took)
+        print(f"seconds on an idle server {idle}, right after that {busy}")
+        assert min(idle) < 3 * min(busy)
 
     run(ask())

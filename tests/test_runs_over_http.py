@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from client import Answer, Client, call, get, nothing_left_behind, run, send, statuses
+from client import Answer, Client, call, events, get, nothing_left_behind, run, send, statuses
 from servers import RabbitMQ
 from stack import Web, Worker
+from waiting import until_async
 
 TASKS = "misbehaving_tasks"
-
-
-def events(stream: Answer) -> list[tuple[str, str, dict[str, object]]]:
-    """The events of a stream: number, name and data."""
-    found = []
-    for block in stream.body.split("\n\n"):
-        lines = [line for line in block.splitlines() if not line.startswith(":")]
-        if lines:
-            fields = dict(line.split(": ", 1) for line in lines)
-            found.append((fields["id"], fields["event"], json.loads(fields["data"])))
-    return found
 
 
 @pytest.fixture(params=["web", "web_on_redis"])
@@ -75,11 +65,11 @@ def test_a_call_that_was_refused_may_be_repeated_with_its_key(rabbitmq: RabbitMQ
 
         async def again() -> None:
             client = Client(web.url)
-            while (answer := await client.call("add", 1, 2, Idempotency_Key="b")).status == 429:
-                await asyncio.sleep(0.1)
+            call = partial(client.call, "add", 1, 2, Idempotency_Key="b")
+            answer = await until_async(call, lambda answer: answer.status != 429)
             assert answer.status == 200
 
-        run(asyncio.wait_for(again(), 10))
+        run(again())
 
 
 def test_a_run_can_be_made_under_the_callers_own_id(url: str) -> None:
@@ -117,13 +107,17 @@ def test_a_run_that_is_kept_no_longer_is_410(rabbitmq: RabbitMQ, worker: Worker,
     async def conversation() -> None:
         client = Client(web.url)
         first = (await client.call("add", 1, 2, Idempotency_Key="old")).json["links"]["self"]
-        while (answer := await client.fetch(first)).status == 200:
+
+        async def look() -> Answer:
             await client.call("add", 1, 2)
+            return await client.fetch(first)
+
+        answer = await until_async(look, lambda answer: answer.status != 200)
         assert (answer.status, answer.json["type"]) == (410, "/problems/forgotten-run")
         assert (await client.call("add", 1, 2, Idempotency_Key="old")).status == 410
 
     with Web(BROKER_URL=rabbitmq.url, **limit) as web:
-        run(asyncio.wait_for(conversation(), 20))
+        run(conversation())
 
 
 @pytest.mark.parametrize("wait", ["soon", "-1", "1_0", "nan", "1e10"])
@@ -217,7 +211,19 @@ def test_a_run_belongs_to_its_caller(rabbitmq: RabbitMQ, worker: Worker) -> None
 
 
 def test_nothing_is_left_of_runs_that_have_ended(url: str) -> None:
-    run(nothing_left_behind(Client(url)))
+    async def conversation() -> None:
+        client = Client(url)
+        ended = await asyncio.gather(
+            client.call("add", 1, 2),
+            client.call("error", "no"),
+            client.call("sleep", 2, Cancel_After="0.5"),
+            client.call("sleep", 1, timeout=0.3),
+            client.call("add", 1, 2, Prefer="respond-async"),
+        )
+        assert [answer.status for answer in ended] == [200, 500, 504, 599, 202]
+        await nothing_left_behind(client)
+
+    run(conversation())
 
 
 def test_a_silent_stream_shows_that_it_lives(web: Web) -> None:

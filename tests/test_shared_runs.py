@@ -5,44 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from client import Client, get, run, statuses
+from client import Client, events, get, nothing_left_behind, run, statuses
 from servers import RabbitMQ, Redis, need
-from stack import Web, Worker, through_a_proxy
-from test_runs_over_http import events
+from stack import Web, processes, through_a_proxy
+from waiting import until_async
 
 TASKS = "misbehaving_tasks"
-
-
-@contextmanager
-def processes(
-    broker: RabbitMQ, redis: Redis, count: int, web_broker: str = "", **variables: str
-) -> Iterator[list[Web]]:
-    """So many web processes, and a worker, with a queue of their own.
-
-    :param web_broker: the broker's URL for the web processes, if it is another one.
-    """
-    shared = {
-        "BROKER_URL": broker.url,
-        "REDIS_URL": redis.url,
-        "RESULT_BACKEND": redis.url,
-        "TASK_QUEUE": f"shared-{uuid4()}",
-        **variables,
-    }
-    webs = [Web(**{**shared, "BROKER_URL": web_broker or broker.url}) for _ in range(count)]
-    with Worker(**shared):
-        for web in webs:
-            web.__enter__()
-        try:
-            yield webs
-        finally:
-            for web in webs:
-                web.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="module", params=["redis", "rpc"])
@@ -81,6 +55,8 @@ def test_any_process_shows_the_events_of_a_run(pair: list[Web], tmp_path: Path) 
         steps = [data for _, name, data in seen[0] if name == "progress"]
         assert steps == [{"step": step} for step in range(10)]
         assert seen[0] == seen[1] == seen[2]
+        for client in (maker, other):
+            await nothing_left_behind(client)
 
     run(conversation())
 
@@ -110,12 +86,12 @@ def test_a_run_that_is_kept_no_longer_is_410_everywhere(rabbitmq: RabbitMQ, redi
         maker, other = (Client(web.url) for web in webs)
         made = (await maker.call("add", 1, 2)).json["links"]["self"]
         for client in (other, maker):
-            while (answer := await client.fetch(made)).status in (200, 202):  # 202: not heard of its end
-                await asyncio.sleep(0.05)
+            # 202 comes from a process that has not heard of its end.
+            answer = await until_async(partial(client.fetch, made), lambda answer: answer.status not in (200, 202))
             assert (answer.status, answer.json["type"]) == (410, "/problems/forgotten-run")
 
     with processes(rabbitmq, redis, 2, RINGBACK_KEEP="1") as webs:
-        run(asyncio.wait_for(conversation(), 20))
+        run(conversation())
 
 
 def test_after_a_restart_the_stored_answer_is_replayed(rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path) -> None:
@@ -175,12 +151,12 @@ def test_without_redis_only_what_needs_it_is_refused(rabbitmq: RabbitMQ) -> None
         assert (await client.fetch(later.headers["Location"] + "?wait=10")).json["result"] == 0.5
 
         await asyncio.to_thread(own.start)
-        while (keyed := await client.call("add", 1, 2, Idempotency_Key="a")).status == 503:
-            await asyncio.sleep(0.05)
+        call = partial(client.call, "add", 1, 2, Idempotency_Key="a")
+        keyed = await until_async(call, lambda answer: answer.status != 503)
         assert keyed.json["result"] == 3
 
     with need(Redis) as own, processes(rabbitmq, own, 1, RESULT_BACKEND="rpc://") as [web]:
-        run(asyncio.wait_for(conversation(), 40))
+        run(conversation())
 
 
 def test_a_call_that_was_refused_may_be_repeated_with_its_key_at_any_process(rabbitmq: RabbitMQ, redis: Redis) -> None:
@@ -193,11 +169,11 @@ def test_a_call_that_was_refused_may_be_repeated_with_its_key_at_any_process(rab
             assert (await client.call("add", 1, 2, Idempotency_Key="refused")).status == 503
         proxy.restore()
         for client in clients:
-            while (answer := await client.call("add", 1, 2, Idempotency_Key="refused")).status == 503:
-                await asyncio.sleep(0.05)
+            call = partial(client.call, "add", 1, 2, Idempotency_Key="refused")
+            answer = await until_async(call, lambda answer: answer.status != 503)
             assert (answer.status, answer.json["result"]) == (200, 3)
 
     with through_a_proxy(rabbitmq) as (url, proxy):
         variables = {"RESULT_BACKEND": redis.url, "RINGBACK_PUBLISH_TIMEOUT": "0.5"}
         with processes(rabbitmq, redis, 2, web_broker=url, **variables) as webs:
-            run(asyncio.wait_for(conversation(), 40))
+            run(conversation())

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
-from client import Client, run, statuses, until
+from client import Client, run, statuses, until_inside
 from servers import RabbitMQ
 from stack import Web, Worker
+from waiting import until
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -21,7 +21,7 @@ def test_held_requests_are_answered_before_the_process_ends(
 ) -> None:
     async def conversation() -> None:
         held = asyncio.create_task(client.crowd(["/sleep/1/25", "/plain/0.4"]))
-        await until(client, lambda inside: inside["held"] == 2)
+        await until_inside(client, lambda inside: inside["held"] == 2)
         os.kill(web.pid, number)
         await asyncio.to_thread(web.wait_for, "shutting down: 2 requests held")
         late = await client.fetch("/i_want_you_now")
@@ -31,20 +31,20 @@ def test_held_requests_are_answered_before_the_process_ends(
     with Web(BROKER_URL=rabbitmq.url) as web:
         client = Client(web.url)
         run(conversation())
-        assert web.wait(10) == 0
+        assert web.wait() == 0
 
 
 def test_the_embedded_worker_finishes_what_is_held() -> None:
     async def conversation() -> None:
         held = asyncio.create_task(client.fetch("/sleep/1/25"))
-        await until(client, lambda inside: inside["held"] == 1)
+        await until_inside(client, lambda inside: inside["held"] == 1)
         os.kill(web.pid, signal.SIGTERM)
         assert (await held).body == "1.0"
 
     with Web() as web:
         client = Client(web.url)
         run(conversation())
-        assert web.wait(10) == 0
+        assert web.wait() == 0
 
 
 def test_a_call_that_nobody_waits_for_is_published_before_the_end(
@@ -57,16 +57,13 @@ def test_a_call_that_nobody_waits_for_is_published_before_the_end(
         assert web.terminate() == 0
 
     assert statuses(answers) == {200}
-    end = time.monotonic() + 10
-    while len(list(tmp_path.iterdir())) < calls:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: len(list(tmp_path.iterdir())), lambda published: published == calls)
 
 
 def test_what_is_not_answered_within_the_grace_time_gets_503(rabbitmq: RabbitMQ, worker: Worker) -> None:
     async def conversation() -> None:
         held = asyncio.create_task(client.crowd(["/sleep/20/25", "/sleep/19/25"]))
-        await until(client, lambda inside: inside["held"] == 2)
+        await until_inside(client, lambda inside: inside["held"] == 2)
         os.kill(web.pid, signal.SIGTERM)
         for answer in await held:
             assert answer.status == 503
@@ -76,7 +73,7 @@ def test_what_is_not_answered_within_the_grace_time_gets_503(rabbitmq: RabbitMQ,
     with Web(BROKER_URL=rabbitmq.url, RINGBACK_GRACE="1") as web:
         client = Client(web.url)
         run(conversation())
-        assert web.wait(10) == 0
+        assert web.wait() == 0
 
 
 def test_a_connection_that_stays_open_gets_no_new_answers(rabbitmq: RabbitMQ, worker: Worker) -> None:
@@ -88,7 +85,7 @@ def test_a_connection_that_stays_open_gets_no_new_answers(rabbitmq: RabbitMQ, wo
         writer.write(request)
         assert b"200" in await reader.readline()
         await reader.readuntil(b"now!")
-        await until(client, lambda inside: inside["held"] == 1)
+        await until_inside(client, lambda inside: inside["held"] == 1)
         os.kill(web.pid, signal.SIGTERM)
         await asyncio.to_thread(web.wait_for, "shutting down")
         writer.write(request)
@@ -101,4 +98,4 @@ def test_a_connection_that_stays_open_gets_no_new_answers(rabbitmq: RabbitMQ, wo
     with Web(BROKER_URL=rabbitmq.url) as web:
         client = Client(web.url)
         run(conversation())
-        assert web.wait(10) == 0
+        assert web.wait() == 0

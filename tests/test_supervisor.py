@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from client import Answer, Client, get, run, statuses
 from ringback.web.supervisor import RespawnBackoff
 from servers import RabbitMQ, Redis
 from stack import ROOT, Web, Worker, environment
+from waiting import until, until_async
 
 #: Found by every Python as it starts; says what there is before each fork.
 WITNESS = """
@@ -37,15 +37,8 @@ os.register_at_fork(before=tell)
 def pair(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
     """A web process that has forked two."""
     with Web(BROKER_URL=rabbitmq.url, WEB_CONCURRENCY="2") as web:
-        wait_until(lambda: len(run(held(Client(web.url)))) == 2)
+        until(lambda: len(run(held(Client(web.url)))) == 2)
         yield web
-
-
-def wait_until(condition: Callable[[], object], timeout: float = 20.0) -> None:
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def pgrep(*which: str) -> set[int]:
@@ -66,14 +59,22 @@ async def held(client: Client) -> dict[int, int]:
 
 
 async def hold(client: Client, seconds: float) -> tuple[list[asyncio.Task[Answer]], dict[int, int]]:
-    """Begin requests that are held for so long, until two processes hold some; with how many each holds."""
+    """Begin requests that are held for some seconds until each of two processes holds one or more.
+
+    :returns: the requests, and how many of them each process holds.
+    """
     answers: list[asyncio.Task[Answer]] = []
-    counts: dict[int, int] = {}
-    while len(counts) < 2 or not all(counts.values()) or sum(counts.values()) < len(answers):
-        if len(answers) < 10 or 0 in counts.values():
-            answers += [asyncio.create_task(client.fetch(f"/sleep/{seconds}/25")) for _ in range(10)]
+
+    async def look() -> dict[int, int]:
         counts = await held(client)
-    return answers, counts
+        if not answers or 0 in counts.values():
+            answers.extend(asyncio.create_task(client.fetch(f"/sleep/{seconds}/25")) for _ in range(10))
+        return counts
+
+    def all_are_held(counts: dict[int, int]) -> bool:
+        return len(counts) == 2 and all(counts.values()) and sum(counts.values()) == len(answers)
+
+    return answers, await until_async(look, all_are_held)
 
 
 def start(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -97,7 +98,7 @@ def test_each_process_answers_and_has_a_reply_queue_of_its_own(rabbitmq: RabbitM
     client = Client(pair.url)
     run(conversation())
     assert pair.output.count("Ringback listens") == pair.output.count("each process knows its own runs only") == 1
-    wait_until(lambda: reply_queues(rabbitmq) == 2)  # those of processes before may be about to go
+    until(lambda: reply_queues(rabbitmq) == 2)  # those of processes before may be about to go
 
 
 def test_a_killed_process_is_replaced_and_its_siblings_requests_are_answered(pair: Web) -> None:
@@ -111,8 +112,7 @@ def test_a_killed_process_is_replaced_and_its_siblings_requests_are_answered(pai
         lost = [answer for answer in ended if answer.status == 599]
         assert len(lost) == counts[killed]
         assert {answer.body for answer in ended if answer not in lost} == {"2.0"}
-        while len(now := await held(client)) < 2:
-            await asyncio.sleep(0.02)
+        now = await until_async(lambda: held(client), lambda counts: len(counts) == 2)
         assert now.keys() == pgrep("-P", str(pair.pid)) != counts.keys()
 
     client = Client(pair.url)
@@ -149,7 +149,7 @@ def test_all_drain_when_the_first_or_all_are_told_to_end(
 
     client = Client(pair.url)
     run(conversation())
-    assert pair.wait(10) == 0
+    assert pair.wait() == 0
     assert not pgrep("-g", str(pair.pid))
     assert "is replaced" not in pair.output
     assert "Traceback" not in pair.output
@@ -163,7 +163,7 @@ def test_without_their_parent_all_drain_and_end(pair: Web) -> None:
 
     client = Client(pair.url)
     run(conversation())
-    wait_until(lambda: not pgrep("-g", str(pair.pid)))
+    until(lambda: not pgrep("-g", str(pair.pid)))
 
 
 @pytest.mark.parametrize("command", [["app.py"], ["-m", "ringback", "--app=tasks"]])
@@ -175,9 +175,9 @@ def test_before_the_fork_there_is_no_hub_no_thread_and_nothing_of_celery(
     command = [sys.executable, *command, "--port=0"]
 
     with Web(command=command, BROKER_URL=rabbitmq.url, WEB_CONCURRENCY="2", PYTHONPATH=path) as web:
-        wait_until(lambda: len(pgrep("-P", str(web.pid))) == 2)
+        until(lambda: len(pgrep("-P", str(web.pid))) == 2)
         os.kill(min(pgrep("-P", str(web.pid))), signal.SIGKILL)
-        wait_until(lambda: web.output.count("before the fork:") == 3)
+        until(lambda: web.output.count("before the fork:") == 3)
         assert web.output.count("before the fork: None 1 None") == 3
         assert get(web.url, "/readyz").status == 200
 
@@ -191,7 +191,7 @@ def test_with_a_redis_each_process_knows_the_runs_of_all(rabbitmq: RabbitMQ, red
     variables = {"BROKER_URL": rabbitmq.url, "REDIS_URL": redis.url, "RESULT_BACKEND": "rpc://"}
     with Web(WEB_CONCURRENCY="2", **variables) as web:
         client = Client(web.url)
-        wait_until(lambda: len(run(held(Client(web.url)))) == 2)
+        until(lambda: len(run(held(Client(web.url)))) == 2)
         run(conversation())
         assert "its own runs only" not in web.output
 

@@ -14,7 +14,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import WebSocketClientConnection
 
-from client import Client, nothing_left_behind, run, until, websocket
+from client import Client, nothing_left_behind, run, until_inside, websocket
 from servers import RabbitMQ
 from stack import Web, Worker
 
@@ -166,7 +166,7 @@ def test_when_the_client_goes_nothing_is_left(web: Web) -> None:
             await hear(socket)
             socket.close()
             client = Client(web.url)
-            await until(client, lambda inside: inside["held"] == 0)
+            await until_inside(client, lambda inside: inside["held"] == 0)
             await nothing_left_behind(client)
 
     run(conversation())
@@ -210,13 +210,13 @@ def test_a_process_that_ends_lets_the_last_run_end_and_says_so(rabbitmq: RabbitM
         await say(busy, id="a", task="sleep", args=[2])
         await hear(busy)
         ending = asyncio.create_task(asyncio.to_thread(web.end, signal.SIGTERM))
-        assert await asyncio.wait_for(idle.read_message(), 5) is None
+        assert await asyncio.wait_for(idle.read_message(), 20) is None
         assert idle.close_code == 1001
         await say(busy, id="b", task="add", args=[1, 2])
         heard = await hear_until(busy, "result")
         assert [m["data"]["type"] for m in heard if m["event"] == "error"] == ["/problems/shutting-down"]
         assert heard[-1]["data"]["result"] == 2
-        assert await asyncio.wait_for(busy.read_message(), 5) is None
+        assert await asyncio.wait_for(busy.read_message(), 20) is None
         await ending
 
     with Web(BROKER_URL=rabbitmq.url) as web:

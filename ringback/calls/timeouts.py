@@ -105,7 +105,7 @@ class SharedTimeout(Generic[Key]):
 
     def __init__(self, seconds: float, on_timeout: Callable[[Key], object]) -> None:
         self._seconds, self._on_timeout = seconds, on_timeout
-        self._timeouts: Timeouts[Key] = Timeouts()
+        self._timeouts: Timeouts[Key] = Timeouts(_loop_time)
         self._timer = LoopTimer(self._timeouts.next, self._ring)
 
     def start(self, key: Key) -> None:
@@ -121,3 +121,7 @@ class SharedTimeout(Generic[Key]):
     def _ring(self) -> None:
         for key in self._timeouts.overdue():
             self._on_timeout(key)
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -27,9 +27,9 @@ NOTHING_FOLLOWS = {"callbacks": None, "errbacks": None, "chain": None, "chord": 
 #: correlation id, reply-to; and of two that some have (AMQP 0-9-1, 1.8.2 and 4.2.6.1).
 FLAGS, PRIORITY, EXPIRATION = 0xF600, 0x0800, 0x0100
 
-#: Of values of these types ``repr`` gives what Celery's ``saferepr`` gives, in a twentieth of the time. ``saferepr``
-#: shortens longer strings.
-PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
+#: Of values of these types ``repr`` gives what Celery's ``saferepr`` gives, in a twentieth of the time. So it does of
+#: strings in which ``repr`` escapes nothing, which ``saferepr`` does not, and which ``saferepr`` does not shorten.
+PLAIN_TYPES = frozenset({int, float, bool, type(None)})
 LONGEST_PLAIN = 100  # characters
 
 
@@ -41,7 +41,9 @@ class MessageTemplate:
     """
 
     def __init__(self, sample: Message, serializer: str) -> None:
-        self._sample, self._serializer = sample, serializer
+        # Not the sample itself, which knows the call that it was made for.
+        self._exchange, self._routing_key, self._declare = sample.exchange, sample.routing_key, sample.declare
+        self._priority, self._serializer = sample.priority, serializer
         self.queue: str | None = next((entity.name for entity in sample.declare), None)  #: to which they go
         self._headers = {name: value for name, value in sample.headers.items() if name not in VARYING_HEADERS}
         self._properties = {name: sample.properties[name] for name in ("reply_to", "delivery_mode")}
@@ -62,10 +64,8 @@ class MessageTemplate:
         """Make the message of one call.
 
         :param headers: further headers, which win over those of the template.
-
         :raises BadArguments: the arguments cannot be serialised.
         """
-        sample = self._sample
         content_type, encoding, body = serialise((args, kwargs, NOTHING_FOLLOWS), self._serializer, call_id)
         varying = {
             "id": call_id,
@@ -81,10 +81,10 @@ class MessageTemplate:
             content_encoding=encoding,
             headers={**self._headers, **varying, **headers},
             properties={**self._properties, "correlation_id": call_id},
-            exchange=sample.exchange,
-            routing_key=sample.routing_key,
-            priority=sample.priority,
-            declare=sample.declare,
+            exchange=self._exchange,
+            routing_key=self._routing_key,
+            priority=self._priority,
+            declare=self._declare,
             encode=None if headers.keys() & self._headers.keys() else self._encode,  # its table has those already
         )
 
@@ -143,4 +143,6 @@ def _repr(values: Any) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    return value.__class__ in PLAIN_TYPES and (value.__class__ is not str or len(value) < LONGEST_PLAIN)
+    if value.__class__ is not str:
+        return value.__class__ in PLAIN_TYPES
+    return len(value) < LONGEST_PLAIN and value.isprintable() and "'" not in value and "\\" not in value

@@ -9,18 +9,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from uuid import uuid4
 
 from proxy import Proxy
 from servers import Child, RabbitMQ, Redis
+from waiting import LIMIT, until
 from watchman import ALARM
 
-ROOT = Path(__file__).parent.parent
-TESTS = ROOT / "tests"
+ROOT = Path(__file__).parents[2]
+SUPPORT = ROOT / "tests" / "support"
 
 #: Variables of the machine that would change what is tested.
 FOREIGN = re.compile(
@@ -30,10 +31,10 @@ FOREIGN = re.compile(
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment, cleaned, with the project and its tests importable."""
+    """This process's environment, cleaned, with the project and what the tests share importable."""
     clean = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
     path = os.pathsep.join([str(Path(sys.executable).parent), clean["PATH"]])
-    return {**clean, "PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}", "PYTHONUNBUFFERED": "1", **variables}
+    return {**clean, "PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}", "PYTHONUNBUFFERED": "1", **variables}
 
 
 class Process:
@@ -44,7 +45,7 @@ class Process:
     """
 
     def __init__(
-        self, command: Sequence[str], ready: str, cwd: Path = ROOT, patience: float = 30.0, **variables: str
+        self, command: Sequence[str], ready: str, cwd: Path = ROOT, patience: float = LIMIT, **variables: str
     ) -> None:
         self._command, self._ready, self._variables = command, ready, variables
         self._cwd, self._patience = cwd, patience
@@ -71,28 +72,32 @@ class Process:
     def output(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def wait_for(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
-        """Wait until the output shows the pattern."""
-        end = time.monotonic() + timeout
-        while not (found := re.search(pattern, self.output)):
-            assert self._process.poll() is None, f"{self._command} has ended:\n{self.output}"
-            assert time.monotonic() < end, f"{self._command} does not say {pattern!r}:\n{self.output}"
-            time.sleep(0.02)
+    def wait_for(self, pattern: str, limit: float = LIMIT) -> re.Match[str]:
+        """Wait until the output shows the pattern; fail if the process ends without it."""
+
+        def look() -> str:
+            ended = self._process.poll() is not None
+            output = self.output
+            assert re.search(pattern, output) or not ended, f"{self._command} has ended:\n{output}"
+            return output
+
+        found = re.search(pattern, until(look, lambda output: re.search(pattern, output), limit))
+        assert found
         return found
 
     def terminate(self) -> int:
         """Send SIGTERM; returns the exit code."""
         self._process.send_signal(signal.SIGTERM)
-        return self.wait(30)
+        return self.wait()
 
     def end(self, how: signal.Signals) -> None:
         """Send a signal, and wait until it has ended."""
         self._process.send_signal(how)
-        self.wait(30)
+        self.wait()
 
-    def wait(self, timeout: float) -> int:
+    def wait(self) -> int:
         """Wait until it has ended by itself; returns the exit code."""
-        return self._process.wait(timeout)
+        return self._process.wait(LIMIT)
 
     def rss(self) -> int:
         """Resident memory, in bytes."""
@@ -104,7 +109,7 @@ class Web(Process):
 
     def __init__(
         self,
-        script: str = "tests/misbehaving_app.py",
+        script: str = "tests/support/misbehaving_app.py",
         flags: Sequence[str] = (),
         command: Sequence[str] = (),
         cwd: Path = ROOT,
@@ -141,6 +146,27 @@ class Worker(Process):
         if pool:
             line = line.replace("gevent.monkey --module ", "").replace("--pool gevent", f"--pool {pool}")
         super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)
+
+
+@contextmanager
+def processes(
+    broker: RabbitMQ, redis: Redis, count: int, web_broker: str = "", **variables: str
+) -> Iterator[list[Web]]:
+    """Start this many web processes that share a Redis, and one worker, on a task queue of their own.
+
+    :param web_broker: the broker's URL for the web processes, if it is another one.
+    """
+    servers = {"BROKER_URL": broker.url, "REDIS_URL": redis.url, "RESULT_BACKEND": redis.url}
+    shared = {**servers, "TASK_QUEUE": f"shared-{uuid4()}", **variables}
+    webs = [Web(**{**shared, "BROKER_URL": web_broker or broker.url}) for _ in range(count)]
+    with Worker(**shared):
+        for web in webs:
+            web.__enter__()
+        try:
+            yield webs
+        finally:
+            for web in webs:
+                web.__exit__(None, None, None)
 
 
 def converse(preamble: str, conversation: str, runner: str = "asyncio.run") -> subprocess.CompletedProcess[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from servers import RabbitMQ, ServerError
+from servers import RabbitMQ
+from waiting import until
 
 #: Seconds until a node that was started is a member of all queues again, on a busy machine.
 SYNC_TIMEOUT = 60
@@ -90,8 +91,7 @@ class Cluster:
         """Start a node that was killed, and wait until it is a member of every queue again."""
         node.start()
         node.ctl("await_startup")  # it has answered clients a moment before
-        end = time.monotonic() + SYNC_TIMEOUT
-        while any(len(queue["online"]) < len(self.nodes) for queue in node.quorum_queues().values()):
-            if time.monotonic() > end:
-                raise ServerError(f"{node.name} is not back in its queues:\n{node.quorum_queues()}")
-            time.sleep(0.2)
+        until(node.quorum_queues, self._are_complete, limit=SYNC_TIMEOUT)
+
+    def _are_complete(self, queues: dict[str, dict[str, Any]]) -> bool:
+        return all(len(queue["online"]) == len(self.nodes) for queue in queues.values())

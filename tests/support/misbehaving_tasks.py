@@ -3,7 +3,9 @@
 import os
 import pickle
 import time
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 import kombu
@@ -12,15 +14,15 @@ from celery.exceptions import Ignore
 from celery.signals import task_prerun
 
 from tasks import app
+from waiting import until
 
 
 @task_prerun.connect
 def hesitate(task: Task, args: list[object], **_: object) -> None:
     """What is said as "when <path>" in the chat is moderated when there is such a file, or 20 s later."""
     if task.name == "moderate" and str(args[0]).startswith("when "):
-        end = time.monotonic() + 20
-        while not os.path.exists(str(args[0]).split()[1]) and time.monotonic() < end:
-            time.sleep(0.01)
+        with suppress(AssertionError):
+            until(Path(str(args[0]).split()[1]).exists, limit=20)
 
 
 @app.task(acks_late=True)
@@ -101,8 +103,7 @@ def report(self: Task, steps: int, go_on: str = "") -> int:
     """Tell of every step, and, if a path is given, wait at the half until there is such a file."""
     for step in range(steps):
         if step == steps // 2:
-            while go_on and not os.path.exists(go_on):
-                time.sleep(0.01)
+            until(lambda: not go_on or os.path.exists(go_on))
         self.update_state(state="PROGRESS", meta={"step": step})
     return steps
 
@@ -142,6 +143,12 @@ def count_and_sleep(path: str, seconds: float) -> str:
 def tell_headers(self: Task) -> dict[str, str | None]:
     """What of the trace the task sees."""
     return {name: self.request.get(name) for name in ("traceparent", "tracestate", "x_request_id")}
+
+
+@app.task(bind=True)
+def tell_options(self: Task) -> dict[str, object]:
+    """What of the caller's options the task sees."""
+    return {"eta": self.request.eta, "priority": self.request.delivery_info["priority"]}
 
 
 @app.task

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,12 @@ from tornado.httpclient import HTTPError, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from waiting import until_async
+
 T = TypeVar("T")
+
+#: What a process may go on keeping when all requests are answered: see ``/inside``.
+STAYS = {"templates", "chatting", "backends", "drainers"}
 
 
 @dataclass
@@ -89,37 +93,64 @@ async def websocket(url: str, path: str, **headers: str) -> AsyncIterator[WebSoc
             pass
 
 
-async def until(client: Client, condition: Callable[[dict[str, int]], bool], timeout: float = 10.0) -> None:
-    """Wait until what the process keeps, as ``/inside`` tells it, fulfils the condition."""
-    end = time.monotonic() + timeout
-    while not condition(inside := json.loads((await client.fetch("/inside")).body)):
-        assert time.monotonic() < end, inside
-        await asyncio.sleep(0.01)
+async def look_inside(client: Client) -> dict[str, int]:
+    """Return what the process keeps, as ``/inside`` tells it."""
+    answer = await client.fetch("/inside")
+    assert answer.status == 200, answer.body
+    inside: dict[str, int] = answer.json
+    return inside
+
+
+async def until_inside(client: Client, condition: Callable[[dict[str, int]], bool]) -> None:
+    """Wait until the condition holds of what the process keeps."""
+    await until_async(lambda: look_inside(client), condition)
+
+
+async def all_confirmed(client: Client, held: int) -> None:
+    """Wait until at least ``held`` calls are waited for, and the broker has confirmed the messages of all of them."""
+    await until_inside(client, lambda inside: inside["ledger"] >= held and inside["outbox"] == inside["in_flight"] == 0)
 
 
 async def nothing_left_behind(client: Client) -> None:
-    """Wait until nothing is kept for any request."""
-    kept = ("ledger", "outbox", "in_flight", "pending", "buffered", "held")
-    await until(client, lambda inside: not any(inside[what] for what in kept))
+    """Wait until nothing is kept for any request, in none of the tables that the process has."""
+
+    def is_empty(inside: dict[str, int]) -> bool:
+        return not any(inside[what] for what in inside.keys() - STAYS)
+
+    await until_inside(client, is_empty)
 
 
 async def first_success(client: Client) -> None:
     """Wait until a call of a task succeeds."""
-    while (await client.fetch("/add?x=1&y=2", timeout=10)).status != 200:
-        await asyncio.sleep(0.05)
+    await until_async(lambda: client.fetch("/add?x=1&y=2", timeout=10), lambda answer: answer.status == 200)
 
 
-async def delays_of_an_unrelated_request(client: Client, meanwhile: object) -> float:
-    """The 99th percentile of what ``/i_want_you_now`` takes, in seconds, until ``meanwhile`` has ended."""
-    event = asyncio.ensure_future(meanwhile)  # type: ignore[call-overload]
-    delays = []
+async def answered_in_order(*asked: Awaitable[Answer]) -> list[Answer]:
+    """Send all requests at once, and assert that they are answered in the order of the arguments.
+
+    That is how a test says "not before" and "not after" without a clock: beside the request that it is about it sends
+    others, whose tasks are known to take less or more.
+    """
+    answers = await asyncio.gather(*asked)
+    times = [answer.received for answer in answers]
+    assert times == sorted(times), answers
+    return answers
+
+
+async def rate_of_unrelated_requests(client: Client, meanwhile: Coroutine[Any, Any, object]) -> float:
+    """Ask for ``/i_want_you_now`` again and again until ``meanwhile`` has ended.
+
+    :returns: how many of these requests were answered by then, by the second. A test compares it with the rate of a
+        calm time, so that the machine's speed falls out.
+    """
+    began, answered = time.monotonic(), 0
+    event = asyncio.create_task(meanwhile)
     while not event.done():
-        answer = await client.fetch("/i_want_you_now")
-        assert answer.status == 200
-        delays.append(answer.took)
-        await asyncio.sleep(0.02)
+        assert (await client.fetch("/i_want_you_now")).status == 200
+        answered += not event.done()
+        await asyncio.wait([event], timeout=0.02)
     await event
-    return statistics.quantiles(delays, n=100)[98]
+    return answered / (time.monotonic() - began)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -145,3 +176,14 @@ def call(url: str, task: str, *args: object, **headers: str) -> Answer:
 def statuses(answers: Iterable[Answer]) -> set[int]:
     """The statuses that occurred."""
     return {answer.status for answer in answers}
+
+
+def events(stream: Answer) -> list[tuple[str, str, dict[str, object]]]:
+    """The server-sent events of an answer: number, name and data of each."""
+    found = []
+    for block in stream.body.split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith(":")]
+        if lines:
+            fields = dict(line.split(": ", 1) for line in lines)
+            found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return found

@@ -3,6 +3,7 @@
 import app as ringback_app  # first of all, since it patches
 
 # ruff: isort: split
+import asyncio
 import gc
 import os
 
@@ -16,6 +17,8 @@ import misbehaving_tasks
 import ringback
 import tasks
 import watchman
+from ringback.replies.drainer import ReplyDrainer
+from ringback.runs.redis_store import RedisStore
 
 ERRORS = {error.__name__: error for error in (ValueError, OSError, TimeoutError, gevent.GreenletExit)}
 
@@ -58,6 +61,14 @@ class Sleep(ringback.RequestHandler):
 
     async def post(self, seconds: str, deadline: str) -> None:
         self.write(str(await ringback.call(tasks.sleep.s(float(seconds)).set(expires=float(deadline)))))
+
+
+class Pause(ringback.RequestHandler):
+    """Answers when a timer of the loop rings: a test sees whether another answer comes before it."""
+
+    async def get(self, seconds: str) -> None:
+        await asyncio.sleep(float(seconds))
+        self.write(seconds)
 
 
 class LateThen(ringback.RequestHandler):
@@ -158,26 +169,33 @@ class Echo(tornado.websocket.WebSocketHandler):
 
 
 class Inside(ringback.RequestHandler):
-    """What the process keeps."""
+    """What the process keeps. The names of the package's own tables are here alone; if one changes, this fails."""
 
     def get(self) -> None:
         gc.unfreeze()  # or what was there at the start is not seen
         gc.collect()
-        switchboard = tasks.app.AsyncResult.switchboard
-        backend = tasks.app.backend
-        self.write(
-            {
-                "ledger": switchboard.load.waiting,
-                "outbox": switchboard.load.unsent,
-                "in_flight": switchboard.load.unconfirmed,
-                "pending": sum(len(table) for table in backend._pending_results),
-                "buffered": len(backend._pending_messages),
-                "chatting": len(examples.chat.Chat.room.members),
-                "held": ringback.web.handlers.HeldRequest.held() - 1,
-                "backends": len([thing for thing in gc.get_objects() if isinstance(thing, type(backend))]),
-                "drainers": len([thing for thing in gc.get_objects() if type(thing).__name__ == "ReplyDrainer"]),
-            }
-        )
+        switchboard, backend = tasks.app.AsyncResult.switchboard, tasks.app.backend
+        kept = {
+            "ledger": switchboard.load.waiting,
+            "outbox": switchboard.load.unsent,
+            "in_flight": switchboard.load.unconfirmed,
+            "drafts": len(switchboard._drafts._drafts),
+            "known": len(tasks.app.AsyncResult.known),
+            "templates": len(tasks.app.amqp._templates),
+            "pending": sum(len(table) for table in backend._pending_results),
+            "buffered": len(backend._pending_messages),
+            "chatting": len(examples.chat.Chat.room.members),
+            "held": ringback.web.handlers.HeldRequest.held() - 1,
+            "backends": len([thing for thing in gc.get_objects() if isinstance(thing, type(backend))]),
+            "drainers": len([thing for thing in gc.get_objects() if isinstance(thing, ReplyDrainer)]),
+        }
+        if switchboard.results_are_shared:
+            replies = backend.result_consumer
+            kept |= {"wanted": len(replies._wanted), "when_listening": len(replies._when_listening)}
+        if switchboard.settings.redis_url:
+            [store] = [component for component in switchboard._components if isinstance(component, RedisStore)]
+            kept |= {"followed": len(store._followers), "unsaved": len(store._to_save)}
+        self.write(kept)
 
 
 class Held(ringback.RequestHandler):
@@ -192,6 +210,7 @@ HANDLERS = [
     (r"/raise-in-method/(\w+)", RaiseInMethod),
     (r"/plain/([\d.]+)", PlainTornado),
     (r"/sleep/([\d.]+)/([\d.]+)", Sleep),
+    (r"/pause/([\d.]+)", Pause),
     (r"/late-then", LateThen),
     (r"/catch-error", CatchError),
     (r"/chain/(\d)", Chain),

@@ -15,13 +15,14 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
+from waiting import until
 
 TIMEOUT = 60  # seconds; a node boots in about 4 and stops in 1, but not on a busy CI machine
 
@@ -146,12 +147,11 @@ class Server:
 
     def _spawn(self, command: list[str], ready: Callable[[], bool]) -> None:
         self._children.append(Child(command, self._env, self.home / "log"))
-        give_up = time.monotonic() + TIMEOUT
-        while not ready():
-            if not self.running or time.monotonic() > give_up:
-                self.kill()
-                raise ServerError(f"{command[0]} did not start:\n{self.log[-3000:]}")
-            time.sleep(0.01)
+        with suppress(AssertionError):  # ServerError below shows more
+            until(lambda: ready() or not self.running, limit=TIMEOUT)
+        if not (self.running and ready()):
+            self.kill()
+            raise ServerError(f"{command[0]} did not start:\n{self.log[-3000:]}")
 
 
 class Redis(Server):
