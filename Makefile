@@ -32,6 +32,9 @@ bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench
 	@scripts/servers rabbitmq-server wrk
 	@PYTHONPATH=tests/support .venv/bin/python -m benchmarks
 
+vendor:  ## fetch Swagger UI's files for /docs, in the version that ringback/api/swagger_ui/VERSION names
+	scripts/vendor
+
 .venv/run: requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< run && touch $@
 
@@ -41,4 +44,4 @@ bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench
 .venv/bench: requirements-bench.txt requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< bench && touch $@ .venv/run
 
-.PHONY: run test quick chaos compat docs check success bench
+.PHONY: run test quick chaos compat docs check success bench vendor

@@ -1,4 +1,7 @@
-"""``python -m ringback --app=proj.celery:app``: the HTTP interface in front of a Celery app, without a line of code."""
+"""``ringback``, or ``python -m ringback``: the HTTP interface in front of a Celery app, without a line of code.
+
+``ringback`` imports nothing by itself, so here is early enough for gevent's patch.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,16 @@ import sys
 
 from gevent import monkey
 
-if not monkey.is_module_patched("socket"):
-    # The package is imported by now, and with it much that must be patched before: begin again with the patch.
-    os.execv(sys.executable, [sys.executable, "-m", "gevent.monkey", "--module", "ringback", *sys.argv[1:]])
 
-from ringback.cli import main
+def main() -> None:
+    """Patch the standard library, then serve as flags and environment say."""
+    monkey.patch_all()
+    if os.getcwd() not in sys.path:  # the console script's own folder is there instead
+        sys.path.insert(0, os.getcwd())
+    from ringback import cli
 
-main()
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,5 @@
 """Every error of this package, each with its HTTP status. Pure data; ``ringback.web`` makes the answers."""
 
-from __future__ import annotations
-
 
 class RingbackError(Exception):
     """A request could not be answered with a task's result.
@@ -16,8 +14,7 @@ class RingbackError(Exception):
 
     def __init__(self, detail: str, call_id: str | None = None) -> None:
         super().__init__(detail, call_id)
-        self.detail = detail
-        self.call_id = call_id
+        self.detail, self.call_id = detail, call_id
 
     def __str__(self) -> str:
         return f"{self.detail} (task {self.call_id})" if self.call_id else self.detail
@@ -238,6 +235,10 @@ class DeadlineExceeded(RingbackError):
 
     status = 504
     slug = "deadline-exceeded"
+
+
+class TaskExpired(DeadlineExceeded):
+    """No worker started the task before its message expired."""
 
 
 class BadSetting(Exception):

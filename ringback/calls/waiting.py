@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import gevent
 from celery import states
@@ -15,7 +14,7 @@ from celery import states
 from ringback.calls.call import Call
 from ringback.calls.ledger import Ledger
 from ringback.calls.timeouts import LoopTimer
-from ringback.errors import DeadlineExceeded, RingbackError, TaskFailed, TaskRevoked
+from ringback.errors import DeadlineExceeded, RingbackError, TaskExpired, TaskFailed, TaskRevoked
 from ringback.loop_queue import LoopQueue
 
 
@@ -92,6 +91,9 @@ class Waiting:
 
 
 def _failure(call: Call) -> RingbackError:
-    failed: Any = TaskRevoked if call.state == states.REVOKED else TaskFailed
-    error: RingbackError = failed(call.result, call.id, call.traceback)
-    return error
+    if call.state != states.REVOKED:
+        return TaskFailed(call.result, call.id, call.traceback)
+    # The reason is the message of Celery's TaskRevokedError: revoked, terminated or expired (celery/worker/request.py).
+    if str(call.result) == "expired":
+        return TaskExpired("no worker started the task before it expired", call.id)
+    return TaskRevoked(call.result, call.id, call.traceback)

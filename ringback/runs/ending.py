@@ -24,7 +24,7 @@ def end(run: Run, future: asyncio.Future[Any], tracebacks: bool) -> None:
     elif isinstance(error, DeadlineExceeded):
         run.fail(Event.EXPIRED, error)
     elif isinstance(error, TaskRevoked):
-        _revoke(run, error)
+        run.fail(Event.REVOKED, error)
     elif isinstance(error, TaskFailed):
         run.fail(Event.FAILED, error, error.traceback if tracebacks else None)
     else:
@@ -37,11 +37,3 @@ def _succeed(run: Run, result: Any) -> None:
         run.succeed(result)
     except ValueError as error:
         run.fail(Event.FAILED, UnreadableReply(f"the result is not JSON: {error}", run.run_id))
-
-
-def _revoke(run: Run, error: TaskRevoked) -> None:
-    # The reason is the message of Celery's TaskRevokedError: revoked, terminated or expired (celery/worker/request.py).
-    if error.exception["message"] == "expired":
-        run.fail(Event.EXPIRED, DeadlineExceeded("no worker started the task before it expired", run.run_id))
-    else:
-        run.fail(Event.REVOKED, error)

@@ -66,7 +66,7 @@ class RedisStore:
         self._forgetting: dict[str, asyncio.Future[None]] = {}
         self._writing = BoundedSemaphore()
         self._work = Event()
-        self._followers: dict[str, Callable[[Stored], object]] = {}
+        self._followers: dict[str, Callable[[Stored | None], object]] = {}
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def start(self, loop_queue: LoopQueue) -> None:
@@ -144,8 +144,11 @@ class RedisStore:
         [(_, followers)] = await self._ask(self._redis.pubsub_numsub, key("run", run.run_id))
         return bool(detached or followers)
 
-    def follow(self, run_id: str, on_news: Callable[[Stored], object]) -> None:
-        """Have the loop call ``on_news`` with what is stored of a run: now, at each change, and when its owner ends."""
+    def follow(self, run_id: str, on_news: Callable[[Stored | None], object]) -> None:
+        """Have the loop call ``on_news`` with what is stored of a run: now, at each change, and when its owner ends.
+
+        It gets ``None`` once the run is removed, because it was not made after all.
+        """
         self._followers[run_id] = on_news
         self._channel.follow(run_id)
 
@@ -201,6 +204,7 @@ class RedisStore:
             with self._writing:  # or what is being written now would come after
                 self._to_save.pop(run.run_id, None)
                 self._redis.delete(*(key(kind, run.run_id) for kind in ("run", "events", "tombstone")))
+                self._redis.publish(key("run", run.run_id), "")  # or a process that follows it would wait for its end
         finally:
             self._loop_queue.post(self._on_removed, run.run_id)
 
@@ -226,7 +230,7 @@ class RedisStore:
         if run_id not in self._followers:
             return
         stored, _ = self._load(run_id)
-        if stored is not None and run_id in self._followers:
+        if run_id in self._followers:
             self._loop_queue.post(self._followers[run_id], stored)
 
     def _renew_lease(self, on_connected: Callable[[], object]) -> None:

@@ -22,6 +22,7 @@ from ringback.errors import (
     Refused,
     RingbackError,
     ShuttingDown,
+    TaskExpired,
     UnknownRun,
 )
 from ringback.runs.ending import end
@@ -137,7 +138,7 @@ class RunRegistry:
             return
         end(run, future, self._settings.tracebacks)
         self.keep(run)
-        if isinstance(error, DeadlineExceeded):
+        if isinstance(error, DeadlineExceeded) and not isinstance(error, TaskExpired):
             for call_id in run.calls:
                 self._switchboard.cancel(call_id)
 

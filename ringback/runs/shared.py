@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from ringback.calls import Switchboard
-from ringback.errors import KeyReused, LostRun, PublishUnconfirmed, StoreUnavailable
+from ringback.errors import KeyReused, LostRun, PublishUnconfirmed, Refused, StoreUnavailable
 from ringback.runs.records import from_record, restore
 from ringback.runs.redis_keys import HEARTBEAT_INTERVAL
 from ringback.runs.redis_store import RedisStore, Stored
@@ -95,8 +95,11 @@ class RedisPeers:
             self._store.follow(run.run_id, partial(self._on_news, run))
         return run
 
-    def _on_news(self, run: Run, stored: Stored) -> None:
+    def _on_news(self, run: Run, stored: Stored | None) -> None:
         if run.owned or run.has_ended:
+            return
+        if stored is None:
+            run.refuse(Refused("another process has had this run, and could not start it", run.run_id))
             return
         if (stored.record["caller"], stored.record["fingerprint"]) != (run.caller, run.fingerprint):
             run.refuse(KeyReused("this idempotency key or id stands for another request", run.run_id))
