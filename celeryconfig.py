@@ -36,8 +36,6 @@ result_backend_thread_safe = True
 broker_transport_options = {}
 if broker_url.startswith(("amqp", "pyamqp")):
     broker_transport_options = {"confirm_publish": True}  # a message is published once the broker has confirmed it
-if broker_url.startswith("memory:"):
-    broker_transport_options = {"polling_interval": 0.01}  # seconds; kombu's default of 1 is each request's latency
 
 # With a time zone of its own, Celery would look up the machine's for each message that expires.
 timezone = "UTC"

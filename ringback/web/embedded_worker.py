@@ -13,6 +13,9 @@ CONCURRENCY = 500
 
 def start_worker(app: Celery) -> None:
     """Start a worker for the app's tasks in this process. It ends with the process, and installs no signal handlers."""
+    # Celery's tracer asks for the current app, which is known to the greenlet that has made it only; on the worker's
+    # greenlets it would find an app without this one's result backend.
+    app.set_default()
     apply(app, "gevent")
     worker = app.WorkController(
         hostname="embedded@localhost",

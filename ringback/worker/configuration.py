@@ -42,6 +42,9 @@ AMQP = {
 #: and not nine.
 AMQP_TRANSPORT = {"confirm_publish": True, "frame_writer": read_ahead}
 
+#: For the broker inside a process: seconds until it looks again, which kombu's default makes each request's latency.
+MEMORY_TRANSPORT = {"polling_interval": 0.01}
+
 #: For results over ``rpc://``.
 RPC = {
     # Replies survive a restart of the broker.
@@ -84,7 +87,8 @@ def configure(app: Celery) -> None:
 def apply(app: Celery, pool: str) -> None:
     """Set the defaults for a worker with this pool, as its class or Celery's name for it."""
     conf, green = app.conf, bool(_pool_class(pool).is_green)
-    amqp = str(conf.broker_read_url or "amqp://").startswith(("amqp", "pyamqp"))
+    broker = str(conf.broker_read_url or "amqp://").partition(":")[0]
+    amqp = broker in ("amqp", "amqps", "pyamqp")
     backend = str(conf.result_backend or "").partition(":")[0]
     app.add_defaults(
         {
@@ -95,8 +99,9 @@ def apply(app: Celery, pool: str) -> None:
             **(REDIS if backend in ("redis", "rediss") else {}),
         }
     )
-    if amqp:
-        conf.broker_transport_options = {**AMQP_TRANSPORT, **(conf.broker_transport_options or {})}
+    transport = AMQP_TRANSPORT if amqp else MEMORY_TRANSPORT if broker == "memory" else {}
+    if transport:
+        conf.broker_transport_options = {**transport, **(conf.broker_transport_options or {})}
     for task in app.tasks.values():
         if task.Request == "celery.worker.request:Request":  # else the project has its own
             task.Request = REQUEST
