@@ -159,3 +159,8 @@ def test_an_8_mb_result_arrives_whole_and_at_once_on_an_idle_server(web: Web) ->
         assert min(idle) < 3 * min(busy)
 
     run(ask())
+
+
+@pytest.mark.parametrize("server", ["web", "web_on_redis"])
+def test_a_greenlet_may_wait_with_celerys_own_get(server: str, request: pytest.FixtureRequest) -> None:
+    assert get(request.getfixturevalue(server).url, "/get-on-greenlets").body == "[3, [0, 2, 4]]"

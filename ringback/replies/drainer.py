@@ -74,17 +74,28 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
         :param task_id: the call that the reply's envelope names.
         """
         try:
-            result = self._find(meta["task_id"])
-            if result is None:
-                return
             if meta["status"] not in states.READY_STATES:
                 self.backend.on_update(meta["task_id"], meta)
-            elif self.on_message or self.buckets:  # a greenlet waits in Celery's ``get``
-                self.on_state_change(meta, None)
-            else:  # without the switch of greenlets that Celery makes for each
-                result._maybe_set_cache(meta)
+            else:
+                self._fulfil(meta["task_id"], meta)
         except Exception as error:
             self.refuse(task_id, error)
+
+    def _fulfil(self, task_id: str, meta: Any) -> None:
+        call = self.app.AsyncResult.known.get(task_id)
+        if call is None:
+            if any(task_id in table for table in self._pending_results):  # a result of Celery's own class
+                self.on_state_change(meta, None)
+            return
+        if call.has_ended:
+            return
+        # What Celery's on_state_change does, without the switch of greenlets that it makes for each reply.
+        if self.on_message:  # a greenlet waits in Celery's ``get``, or in ``join`` with a bucket
+            self.on_message(meta)
+        call._maybe_set_cache(meta)
+        bucket = self.buckets.pop(call, None)
+        if bucket is not None:
+            bucket.append(call)
 
     def when_listening(self, task_id: str, callback: Callable[[], object]) -> bool:
         """Whether no reply of this task can be missed any more; if not, ``callback`` is called once that is so.
@@ -98,19 +109,6 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
         logger.warning("dropped a reply that cannot be read (task %s): %r", task_id, error)
         if task_id is not None:
             self.backend.on_unreadable(task_id, error)
-
-    def _find(self, task_id: str) -> Any:
-        try:
-            return self._get_pending_result(task_id)
-        except KeyError:
-            return None
-
-    def _get_pending_result(self, task_id: str) -> Any:
-        """Do what Celery's does, and find our calls, which are not in Celery's tables."""
-        call = self.app.AsyncResult.known.get(task_id)
-        if call is not None and not call.has_ended:
-            return call
-        return super()._get_pending_result(task_id)
 
 
 class ReplyBackend:

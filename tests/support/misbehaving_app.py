@@ -6,6 +6,7 @@ import app as ringback_app  # first of all, since it patches
 import asyncio
 import gc
 import os
+from collections.abc import Callable
 
 import gevent
 import tornado.web
@@ -17,6 +18,7 @@ import misbehaving_tasks
 import ringback
 import tasks
 import watchman
+from ringback.loop_queue import run_in_greenlet
 from ringback.replies.drainer import ReplyDrainer
 from ringback.runs.redis_store import RedisStore
 
@@ -140,6 +142,20 @@ class FromGreenlets(ringback.RequestHandler):
             self.finish(self.results)
 
 
+class GetOnGreenlets(ringback.RequestHandler):
+    """Waits with Celery's own ``get`` and ``join_native``, which only greenlets beside the loop may do."""
+
+    async def get(self) -> None:
+        got = await gevent_result(lambda: tasks.add.delay(1, 2).get(timeout=20))
+        joined = await gevent_result(lambda: group(tasks.add.s(n, n) for n in range(3)).apply_async().join_native(20))
+        self.write(str([got, joined]))
+
+
+async def gevent_result(function: Callable[[], object]) -> object:
+    """Return what a function returns that waits on a greenlet."""
+    return await run_in_greenlet(tasks.app.AsyncResult.switchboard._loop_queue, function)
+
+
 @tornado.web.stream_request_body
 class Upload(ringback.RequestHandler):
     """Counts what it gets, while it comes; before the end ``?early`` has it answer, and ``?call`` call a task."""
@@ -218,6 +234,7 @@ HANDLERS = [
     (r"/fire-and-forget", FireAndForget),
     (r"/(big|fail_with_two|poison|poison_redis|count_to)", CallMore),
     (r"/greenlets", FromGreenlets),
+    (r"/get-on-greenlets", GetOnGreenlets),
     (r"/upload", Upload),
     (r"/websocket", Echo),
     (r"/inside", Inside),
