@@ -142,6 +142,15 @@ def test_a_plain_tornado_handler_gets_504_with_the_task_id_too(web: Web) -> None
     assert "id" in json.loads(answer.body)
 
 
+def test_a_plain_tornado_coroutine_gets_504_with_the_task_id_too(web: Web) -> None:
+    answer = get(web.url, "/plain-coroutine/10")
+
+    assert answer.status == 504
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json["id"]
+    assert get(web.url, "/plain-coroutine/0").body == "0.0"
+
+
 def test_an_8_mb_result_arrives_whole_and_at_once_on_an_idle_server(web: Web) -> None:
     size = 8 * 1024 * 1024
 

@@ -53,6 +53,13 @@ class PlainTornado(tornado.web.RequestHandler):
         self.finish(str(call.result))
 
 
+class PlainCoroutine(tornado.web.RequestHandler):
+    """The same as a coroutine; and the errors that ``Application`` raises by itself."""
+
+    async def get(self, seconds: str) -> None:
+        self.write(str(await ringback.call(tasks.sleep.s(float(seconds)).set(expires=0.5))))
+
+
 class Sleep(ringback.RequestHandler):
     """Any sleep, with any deadline, in both styles."""
 
@@ -225,6 +232,7 @@ HANDLERS = [
     (r"/raise/(\w+)", RaiseInCallback),
     (r"/raise-in-method/(\w+)", RaiseInMethod),
     (r"/plain/([\d.]+)", PlainTornado),
+    (r"/plain-coroutine/([\d.]+)", PlainCoroutine),
     (r"/sleep/([\d.]+)/([\d.]+)", Sleep),
     (r"/pause/([\d.]+)", Pause),
     (r"/late-then", LateThen),
