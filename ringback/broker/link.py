@@ -7,6 +7,7 @@ on it raises an ``OSError``. A link is written and read by its owner's greenlets
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ from ringback.broker.config import broker_urls
 from ringback.errors import UnsupportedVersion
 from ringback.settings import Settings
 from ringback.wire import Cork
+
+logger = logging.getLogger(__name__)
 
 
 class Link:
@@ -44,8 +47,7 @@ class Link:
             connect_timeout=settings.connect_timeout,
             transport_options={"confirm_publish": False, **transport_options},
         )
-        if self._is_py_amqp:
-            self._connection.transport_options["frame_writer"] = self.cork.frame_writer
+        self._limit_waits(settings.connect_timeout)
         self._connection.ensure_connection(max_retries=len(brokers) - 1, interval_start=0, interval_step=0)
         # Kept, since kombu's property would reconnect without our knowledge when the socket is lost.
         self._raw = self._connection.connection
@@ -118,6 +120,19 @@ class Link:
     @property
     def _is_py_amqp(self) -> bool:
         return bool(self._connection.transport.driver_name == "py-amqp")
+
+    def _limit_waits(self, seconds: float) -> None:
+        """Make sure that a wait for this broker ends: by ``abort``, or by the time-outs of the transport itself."""
+        options, transport = self._connection.transport_options, self._connection.transport
+        if self._is_py_amqp:
+            options["frame_writer"] = self.cork.frame_writer
+        elif transport.driver_type == "redis":
+            options.setdefault("socket_timeout", seconds)
+            options.setdefault("socket_connect_timeout", seconds)
+        elif transport.driver_type != "memory":
+            logger.warning(
+                "a wait for a broker of type %s has no limit: use amqp:// or redis://", transport.driver_type
+            )
 
     def _check_socket(self) -> None:
         if self._is_py_amqp and self.cork.socket is None:

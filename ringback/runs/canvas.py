@@ -7,7 +7,7 @@ worker sends them on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,7 @@ class Member:
 
     async def outcome(self, results: Results) -> Any:
         """Wait for the result of the call."""
-        return await results[self.call_id]
+        return await results[self.call_id]()
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Chord:
 
 Canvas = Chain | Group | Chord
 Step = Member | Canvas
-Results = dict[str, "asyncio.Future[Any]"]
+Results = dict[str, Callable[[], Awaitable[Any]]]  #: by call id: waits for its result
 
 
 def members_of(step: Step) -> Iterator[Member]:

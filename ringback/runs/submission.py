@@ -48,7 +48,7 @@ class Submission:
         return float(self.call.options.get("countdown") or 0)
 
     def _make_id(self) -> str:
-        """The id of its run. A key gives the same id in every process, so that keys need no table of their own."""
+        """The id of its run. A key gives the same id in every process, so it needs no table, and lives with the run."""
         if self.chosen_id is not None:
             return self.chosen_id
         if self.key is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Celery, states
 
-from ringback.calls import Switchboard, Watch
+from ringback.calls import Call, Switchboard, Watch
 from ringback.errors import BadArguments, NoResult, TaskFailed
 from ringback.runs.canvas import Canvas, Member, Results, members_of
 from ringback.runs.json_text import to_json
@@ -80,9 +80,10 @@ async def submit_canvas(run: Run, canvas: Canvas, switchboard: Switchboard, life
     ]
     # On a greenlet, since Celery's chords make a round trip to Redis first.
     calls = await switchboard.submit(watches, lifetime, partial(_apply, canvas, switchboard.app), in_greenlet=True)
-    results = {call.id: call.future for call in calls if call.future is not None}
-    for number, member in enumerate(members):
-        results[member.call_id].add_done_callback(partial(_on_member_end, run, number, member))
+    results = {
+        member.call_id: partial(_member_outcome, run, number, member, call)
+        for number, (member, call) in enumerate(zip(members, calls, strict=True))
+    }
     return asyncio.create_task(_outcome(canvas, calls, results))
 
 
@@ -93,7 +94,7 @@ def _apply(canvas: Canvas, app: Celery) -> None:
         raise BadArguments("chords need results in Redis: set RESULT_BACKEND=redis://…") from error
 
 
-async def _outcome(canvas: Canvas, calls: list[Any], results: Results) -> Any:
+async def _outcome(canvas: Canvas, calls: list[Call], results: Results) -> Any:
     try:
         return await canvas.outcome(results)
     finally:
@@ -109,12 +110,19 @@ def _on_member_update(run: Run, number: int, member: Member, meta: dict[str, Any
         _emit(run, number, member, meta["status"], progress=meta.get("result"))
 
 
-def _on_member_end(run: Run, number: int, member: Member, future: asyncio.Future[Any]) -> None:
-    error = future.exception()
-    if error is None:
-        _emit(run, number, member, states.SUCCESS, result=future.result())
-    elif isinstance(error, TaskFailed):
+async def _member_outcome(run: Run, number: int, member: Member, call: Call) -> Any:
+    """Wait for the result of a member. One that did not run, after a failure in its chain, is not waited for.
+
+    For such a member, too, Celery sends a reply with the failure (``Backend.mark_as_failure``).
+    """
+    assert call.future is not None
+    try:
+        result = await call.future
+    except TaskFailed as error:
         _emit(run, number, member, states.FAILURE, error=error.problem())
+        raise
+    _emit(run, number, member, states.SUCCESS, result=result)
+    return result
 
 
 def _emit(run: Run, number: int, member: Member, state: str, **more: Any) -> None:

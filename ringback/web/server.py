@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -19,12 +18,9 @@ from ringback.web.http_server import BoundedHTTPServer
 from ringback.web.loop import Loop
 from ringback.web.sockets import listen
 from ringback.web.supervisor import ProcessContext
+from ringback.wire import relieve_the_garbage_collector
 
 logger = logging.getLogger(__name__)
-
-#: Objects made since the last collection, and collections of the younger generation, after which the garbage collector
-#: runs. With Python's 700 and 10 it would look at a few thousand held requests all the time.
-GC_THRESHOLDS = 10_000, 5, 10
 
 #: Seconds between two looks whether the last held request is answered: Tornado does not report the end of a handler.
 DRAIN_INTERVAL = 0.05
@@ -86,7 +82,7 @@ async def _serve(
     except BadSetting:
         switchboard.stop()
         raise
-    _relieve_the_garbage_collector()
+    relieve_the_garbage_collector()
     server.add_sockets(sockets)
     if not context or context.first:
         _announce(sockets[0], example)
@@ -94,16 +90,6 @@ async def _serve(
         context.serving(ended.set)
     await ended.wait()
     await _drain(application, server, switchboard)
-
-
-def _relieve_the_garbage_collector() -> None:
-    """Have the garbage collector run less often, and skip what stays: it took a fifth of a request's CPU time.
-
-    Requests leave little that only the collector can free (Tornado's handlers), and held requests are no garbage.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _announce(sock: socket.socket, example: str) -> None:

@@ -5,8 +5,17 @@ gevent, Tornado, Celery or the other wings.
 """
 
 from ringback.wire.backoff import Backoff, ReconnectBackoff
+from ringback.wire.collector import relieve_the_garbage_collector
 from ringback.wire.confirms import ConfirmTracker
 from ringback.wire.cork import Cork, read_ahead
 from ringback.wire.reconnect import keep_connected
 
-__all__ = ["Backoff", "ConfirmTracker", "Cork", "ReconnectBackoff", "keep_connected", "read_ahead"]
+__all__ = [
+    "Backoff",
+    "ConfirmTracker",
+    "Cork",
+    "ReconnectBackoff",
+    "keep_connected",
+    "read_ahead",
+    "relieve_the_garbage_collector",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from kombu.utils.imports import symbol_by_name
 
 from ringback.errors import UnsupportedVersion
-from ringback.wire import Cork
+from ringback.wire import Cork, relieve_the_garbage_collector
 from ringback.worker.control import DurableControl
 
 #: The longest time, in seconds, until an idle worker sees that it is to end.
@@ -78,10 +77,3 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
         if not next(count) % BURST:
             time.sleep(0)
         return drain_events(timeout=min(timeout, STOP_INTERVAL))
-
-
-def relieve_the_garbage_collector() -> None:
-    """Have the garbage collector run less often, and skip what stays: it took a sixth of a worker's CPU time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 5, 10)
