@@ -7,7 +7,7 @@ worker sends them on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,7 +101,7 @@ class Chord:
 
 Canvas = Chain | Group | Chord
 Step = Member | Canvas
-Results = dict[str, Callable[[], Awaitable[Any]]]  #: by call id: waits for its result
+Results = Mapping[str, Callable[[], Awaitable[Any]]]  #: by call id: waits for its result
 
 
 def members_of(step: Step) -> Iterator[Member]:
