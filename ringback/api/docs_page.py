@@ -1,4 +1,4 @@
-"""``/docs``: Swagger UI shows ``/openapi.json``. Its files lie in ``swagger_ui/``; the browser asks no other host."""
+"""``/docs``: Swagger UI shows ``/openapi.json``. Its files are in ``swagger_ui/``; the browser asks no other host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ringback.web import RequestHandler
 #: The files of npm's swagger-ui-dist; ``make vendor`` fetches them, and ``VERSION`` and ``SHA256SUMS`` name them.
 SWAGGER_UI = Path(__file__).parent / "swagger_ui"
 
-#: Asks for a token where one is needed: it is sent with the description's request and with all that follow.
+#: The page asks for a token if one is needed, and sends it with the request for the description and with all calls.
 PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Ringback</title><link rel="stylesheet" href="/docs/swagger-ui.css"></head>
@@ -32,25 +32,25 @@ START = """(async () => {
 
 
 class Page(RequestHandler):
-    """``GET /docs``: the page. It tells nothing by itself, so it needs no token."""
+    """Answers ``GET /docs`` with the page. The page itself shows nothing, so it needs no token."""
 
     def get(self) -> None:
-        """The page, which may load nothing from anywhere else."""
+        """Answer with the page, whose policy forbids to load anything from another host."""
         self.set_header("Content-Security-Policy", "default-src 'self' data:; style-src 'self' 'unsafe-inline'")
         self.write(PAGE)
 
 
 class Start(RequestHandler):
-    """``GET /docs/start.js``."""
+    """Answers ``GET /docs/start.js``."""
 
     def get(self) -> None:
-        """What starts Swagger UI."""
+        """Answer with the script that starts Swagger UI."""
         self.set_header("Content-Type", "text/javascript")
         self.write(START)
 
 
 def routes() -> list[Any]:
-    """The page and the files that it loads."""
+    """List the routes of the page and of the files that it loads."""
     files = {"path": str(SWAGGER_UI)}
     return [
         (r"/docs", Page),
