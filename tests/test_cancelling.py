@@ -159,22 +159,22 @@ async def hang_up(web: Web, request: bytes, when: Any) -> None:
     await writer.wait_closed()
 
 
-def put(id: str, document: object) -> bytes:
+def put(run_id: str, document: object) -> bytes:
     """A request as it is on the wire."""
     body = json.dumps(document).encode()
-    head = f"PUT /v1/runs/{id} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"PUT /v1/runs/{run_id} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def test_a_run_that_its_client_has_left_is_revoked(dropping: Web, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
+    path, run_id = tmp_path / "ran", str(uuid4())
     document = {"task": "misbehaving_tasks.count_to", "args": [str(path)], "options": {"countdown": 2}}
 
     async def conversation() -> None:
         client = Client(dropping.url)
-        await hang_up(dropping, put(id, document), until_metrics(client, "ringback_waited_calls", 1))
+        await hang_up(dropping, put(run_id, document), until_metrics(client, "ringback_waited_calls", 1))
         await until_metrics(client, "ringback_waited_calls", 0)
-        poll = await client.fetch(f"/v1/runs/{id}")
+        poll = await client.fetch(f"/v1/runs/{run_id}")
         assert (poll.status, poll.json["state"]) == (200, "REVOKED")
 
     run(conversation())
@@ -182,21 +182,21 @@ def test_a_run_that_its_client_has_left_is_revoked(dropping: Web, tmp_path: Path
 
 
 def test_a_run_that_its_client_has_left_is_terminated(dropping: Web, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
+    path, run_id = tmp_path / "ran", str(uuid4())
 
     async def conversation() -> None:
         client = Client(dropping.url)
-        await hang_up(dropping, put(id, {"task": TASK, "args": [str(path), 60]}), until_it_runs(path))
+        await hang_up(dropping, put(run_id, {"task": TASK, "args": [str(path), 60]}), until_it_runs(path))
         await until_metrics(client, "ringback_waited_calls", 0)
-        assert (await client.fetch(f"/v1/runs/{id}")).json["state"] == "REVOKED"
+        assert (await client.fetch(f"/v1/runs/{run_id}")).json["state"] == "REVOKED"
 
     run(conversation())
     assert path.read_text() == "begun\n"
 
 
 def test_only_the_last_of_two_clients_ends_a_run(dropping: Web, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
-    request = put(id, {"task": TASK, "args": [str(path), 60]})
+    path, run_id = tmp_path / "ran", str(uuid4())
+    request = put(run_id, {"task": TASK, "args": [str(path), 60]})
 
     async def conversation() -> None:
         client = Client(dropping.url)
@@ -211,7 +211,7 @@ def test_only_the_last_of_two_clients_ends_a_run(dropping: Web, tmp_path: Path) 
         second_may_go.set()
         await second
         await until_metrics(client, "ringback_waited_calls", 0)
-        assert (await client.fetch(f"/v1/runs/{id}")).json["state"] == "REVOKED"
+        assert (await client.fetch(f"/v1/runs/{run_id}")).json["state"] == "REVOKED"
 
     run(conversation())
     assert path.read_text() == "begun\n"
@@ -230,12 +230,12 @@ def test_a_client_that_was_told_to_come_back_has_not_gone(dropping: Web, tmp_pat
 
 
 def test_by_default_a_run_goes_on_without_its_client(web: Web, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
+    path, run_id = tmp_path / "ran", str(uuid4())
 
     async def conversation() -> None:
         client = Client(web.url)
-        await hang_up(web, put(id, {"task": TASK, "args": [str(path), 1]}), until_it_runs(path))
-        answer = await client.fetch(f"/v1/runs/{id}?wait=20")
+        await hang_up(web, put(run_id, {"task": TASK, "args": [str(path), 1]}), until_it_runs(path))
+        answer = await client.fetch(f"/v1/runs/{run_id}?wait=20")
         assert (answer.status, answer.json["state"]) == (200, "SUCCESS")
 
     run(conversation())
@@ -243,15 +243,15 @@ def test_by_default_a_run_goes_on_without_its_client(web: Web, tmp_path: Path) -
 
 
 def test_a_client_at_another_process_keeps_a_run_alive(rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
+    path, run_id = tmp_path / "ran", str(uuid4())
     shared = {
         "BROKER_URL": rabbitmq.url,
         "REDIS_URL": redis.url,
         "RESULT_BACKEND": redis.url,
-        "TASK_QUEUE": f"shared-{id}",
+        "TASK_QUEUE": f"shared-{run_id}",
     }
     shared["RINGBACK_CLIENT_GONE"] = "*:terminate"
-    request = put(id, {"task": TASK, "args": [str(path), 60]})
+    request = put(run_id, {"task": TASK, "args": [str(path), 60]})
 
     async def conversation() -> None:
         client, other = Client(maker.url), Client(second.url)
@@ -271,7 +271,7 @@ def test_a_client_at_another_process_keeps_a_run_alive(rabbitmq: RabbitMQ, redis
         second_may_go.set()
         await waits[0]
         await until_metrics(client, "ringback_waited_calls", 0)
-        assert (await client.fetch(f"/v1/runs/{id}")).json["state"] == "REVOKED"
+        assert (await client.fetch(f"/v1/runs/{run_id}")).json["state"] == "REVOKED"
 
     with Worker(**shared), Web(**shared) as maker, Web(**shared) as second:
         run(conversation())

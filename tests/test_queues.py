@@ -92,7 +92,7 @@ def test_a_slow_queue_full_of_work_does_not_delay_a_fast_one(broker: RabbitMQ) -
         assert {get(web.url, f"/add?x=1&y={number}").body for number in range(20)} == {
             str(number + 1) for number in range(20)
         }
-        assert {get(web.url, f"/v1/runs/{id}").json["state"] for id in slow} == {"QUEUED"}
+        assert {get(web.url, f"/v1/runs/{run_id}").json["state"] for run_id in slow} == {"QUEUED"}
         until(lambda: depth(web, "slow") == {"name": "slow", "messages": 16, "consumers": 1})  # four are prefetched
 
 

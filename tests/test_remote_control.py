@@ -109,8 +109,8 @@ def test_a_task_is_revoked_wherever_it_is(rabbitmq: RabbitMQ, caller: Caller, tm
         running = caller.call("misbehaving_tasks.count_and_sleep", str(tmp_path / "running"), 60)
         until((tmp_path / "running").exists)
         reserved, queued, unsent = (
-            caller.call(count, str(tmp_path / name), task_id=id)
-            for name, id in {"reserved": str(uuid4()), "queued": str(uuid4()), "unsent": early}.items()
+            caller.call(count, str(tmp_path / name), task_id=call_id)
+            for name, call_id in {"reserved": str(uuid4()), "queued": str(uuid4()), "unsent": early}.items()
         )
         caller.revoke(delayed, queued)
         caller.revoke(running, reserved, terminate=True)
