@@ -1,4 +1,4 @@
-"""A run that nobody wants any more: cancelled by its id, or left by the last client that waited for it."""
+"""A run that is cancelled by its id, or whose last waiting client has gone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def later(path: Path) -> dict[str, Any]:
-    """The call of a task that waits in the worker until its time has come."""
+    """The body of a call that waits in the worker for its countdown."""
     return {"args": [str(path), 0], "options": {"countdown": 2}}
 
 
@@ -39,7 +39,7 @@ async def ended(client: Client, made: Answer) -> Answer:
     return await client.fetch(f"/v1/runs/{made.json['id']}?wait=20")
 
 
-def test_a_run_that_has_not_begun_never_does(url: str, tmp_path: Path) -> None:
+def test_a_run_that_is_cancelled_before_its_start_never_starts(url: str, tmp_path: Path) -> None:
     async def conversation() -> None:
         client = Client(url)
         path = tmp_path / "ran"
@@ -61,7 +61,7 @@ def test_a_run_that_has_not_begun_never_does(url: str, tmp_path: Path) -> None:
     run(conversation())
 
 
-def test_a_run_that_goes_on_is_stopped_by_terminate(url: str, tmp_path: Path) -> None:
+def test_a_running_task_is_stopped_by_terminate(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ran"
 
     async def conversation() -> None:
@@ -76,7 +76,7 @@ def test_a_run_that_goes_on_is_stopped_by_terminate(url: str, tmp_path: Path) ->
     assert path.read_text() == "begun\n"
 
 
-def test_a_run_that_goes_on_is_not_stopped_without_terminate(url: str, tmp_path: Path) -> None:
+def test_a_running_task_is_not_stopped_without_terminate(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ran"
 
     async def conversation() -> None:
@@ -127,31 +127,31 @@ def test_a_run_whose_message_has_not_left_is_dropped_at_once(rabbitmq: RabbitMQ,
     assert not path.exists()
 
 
-def test_what_is_dropped_after_its_time_never_begins(url: str, tmp_path: Path) -> None:
+def test_a_run_that_is_dropped_after_its_time_never_starts(url: str, tmp_path: Path) -> None:
     path, other = tmp_path / "ran", tmp_path / "other"
     answer = send(url, f"/v1/tasks/{TASK}", later(path), Cancel_After="0.5")
 
     assert answer.status == 504
-    # Another one that is to begin after it has ended.
+    # A second run, which would start after the first has ended.
     assert send(url, f"/v1/tasks/{TASK}", later(other)).status == 200
     assert not path.exists()
 
 
 @pytest.fixture(scope="module")
 def dropping(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
-    """A process that drops what nobody waits for."""
+    """A process that drops runs without a waiting client."""
     with Web(BROKER_URL=rabbitmq.url, RINGBACK_CLIENT_GONE=f"{TASK}:terminate misbehaving_tasks.*:revoke") as web:
         yield web
 
 
 async def until_metrics(client: Client, name: str, value: float) -> None:
-    """Wait until a metric has this value: looking at the run itself would be waiting for it."""
+    """Wait until a metric has this value; a poll of the run itself would count as a waiting client."""
     line = f"\n{name} {float(value)}\n"
     await until_async(lambda: client.fetch("/metrics"), lambda metrics: line in metrics.body)
 
 
 async def hang_up(web: Web, request: bytes, when: Any) -> None:
-    """A client that asks on a connection of its own, and closes it when it is time."""
+    """Send a request on a new connection, and close it when the condition holds."""
     _, writer = await asyncio.open_connection("127.0.0.1", int(web.url.rpartition(":")[2]))
     writer.write(request)
     await when
@@ -160,7 +160,7 @@ async def hang_up(web: Web, request: bytes, when: Any) -> None:
 
 
 def put(run_id: str, document: object) -> bytes:
-    """A request as it is on the wire."""
+    """The bytes of a PUT request."""
     body = json.dumps(document).encode()
     head = f"PUT /v1/runs/{run_id} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
@@ -217,7 +217,7 @@ def test_only_the_last_of_two_clients_ends_a_run(dropping: Web, tmp_path: Path) 
     assert path.read_text() == "begun\n"
 
 
-def test_a_client_that_was_told_to_come_back_has_not_gone(dropping: Web, tmp_path: Path) -> None:
+def test_a_client_that_was_answered_202_has_not_gone(dropping: Web, tmp_path: Path) -> None:
     path = tmp_path / "ran"
 
     async def conversation() -> None:
