@@ -364,7 +364,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_http_is_refused_without_a_trace(server: Web, name: str) -> None:
+def test_malformed_http_is_refused_without_a_traceback(server: Web, name: str) -> None:
     if name == "chunk without an end" and tornado.version_info < (6, 6):
         pytest.skip("Tornado 6.5 asserts what a chunk ends with (http1connection.py), and logs the AssertionError")
     with neighbour_of(server) as neighbour, connected(server) as connection:

@@ -1,4 +1,4 @@
-"""``/v1/runs/{id}``: a run found again, made twice, followed, cancelled, forgotten."""
+"""``/v1/runs/{id}``: runs are polled, started twice, followed, expired and forgotten."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_run_that_is_kept_no_longer_is_410(rabbitmq: RabbitMQ, worker: Worker,
 
 
 @pytest.mark.parametrize("wait", ["soon", "-1", "1_0", "nan", "1e10"])
-def test_a_time_to_wait_that_is_none_is_refused(web: Web, wait: str) -> None:
+def test_a_malformed_time_to_wait_is_refused(web: Web, wait: str) -> None:
     run_id = call(web.url, "add", 1, 2).json["id"]
 
     assert get(web.url, f"/v1/runs/{run_id}?wait={wait}").status == 400
@@ -148,7 +148,7 @@ def test_the_stream_shows_every_step_in_order_and_then_the_result(url: str) -> N
     run(conversation())
 
 
-def test_a_stream_that_is_taken_up_again_misses_nothing(url: str, tmp_path: Path) -> None:
+def test_a_resumed_stream_misses_nothing(url: str, tmp_path: Path) -> None:
     go_on = tmp_path / "go-on"
 
     async def conversation() -> None:
@@ -166,7 +166,7 @@ def test_a_stream_that_is_taken_up_again_misses_nothing(url: str, tmp_path: Path
 
 
 async def follow_until(client: Client, made: Answer, text: str) -> Answer:
-    """What came of a stream until this text did; then the client goes."""
+    """Read a stream until this text, then close the connection; return what was read."""
     received = ""
     enough = asyncio.Event()
 
@@ -210,7 +210,7 @@ def test_a_run_belongs_to_its_caller(rabbitmq: RabbitMQ, worker: Worker) -> None
         assert taken.status == 422
 
 
-def test_nothing_is_left_of_runs_that_have_ended(url: str) -> None:
+def test_ended_runs_leave_nothing_behind(url: str) -> None:
     async def conversation() -> None:
         client = Client(url)
         ended = await asyncio.gather(
@@ -226,7 +226,7 @@ def test_nothing_is_left_of_runs_that_have_ended(url: str) -> None:
     run(conversation())
 
 
-def test_a_silent_stream_shows_that_it_lives(web: Web) -> None:
+def test_a_silent_stream_sends_signs_of_life(web: Web) -> None:
     made = call(web.url, "sleep", 11, Prefer="respond-async")
 
     stream = get(web.url, made.json["links"]["events"])

@@ -1,4 +1,4 @@
-"""WeChat's server gets its reply within three attempts, and never anything else than a reply."""
+"""WeChat's server gets a reply within three attempts, and no answer but a reply."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def web(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
 
 
 def path(token: str = TOKEN, **more: str) -> str:
-    """The path with a signature, as WeChat makes it."""
+    """The path with a signature as WeChat makes it."""
     timestamp, nonce = str(int(time.time())), uuid4().hex
     signature = hashlib.sha1("".join(sorted((token, timestamp, nonce))).encode()).hexdigest()
     return f"/wechat?{urlencode({'signature': signature, 'timestamp': timestamp, 'nonce': nonce, **more})}"
 
 
 def message(content: str, message_id: str | None = None) -> str:
-    """A text message, or without an id an event, of now."""
+    """A text message, or an event if there is no id, with the present time."""
     name = f"<MsgId>{message_id}</MsgId>" if message_id else "<Event>CLICK</Event>"
     return (
         "<xml><ToUserName><![CDATA[account]]></ToUserName><FromUserName><![CDATA[user]]></FromUserName>"
@@ -50,7 +50,7 @@ def say(url: str, content: str) -> Answer:
 
 
 async def attempts(url: str, body: str) -> list[Answer]:
-    """WeChat's attempts, until it has an answer."""
+    """Send WeChat's attempts until one is answered."""
     answers = []
     for _ in range(3):
         answers.append(await Client(url).fetch(path(), method="POST", body=body, timeout=5))
@@ -114,7 +114,7 @@ def test_a_task_gets_the_body_as_it_came_if_that_is_set(rabbitmq: RabbitMQ, work
         '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><xml><FromUserName>&b;</FromUserName></xml>',
     ],
 )
-def test_what_cannot_be_read_gets_the_fallback(web: Web, body: str | bytes) -> None:
+def test_an_unreadable_message_gets_the_fallback(web: Web, body: str | bytes) -> None:
     answer = get(web.url, path(), method="POST", body=body)
     assert (answer.status, answer.body) == (200, "success")
 
