@@ -1,4 +1,4 @@
-"""The servers and processes that several tests share, and the mark of the tests that need none of them."""
+"""Fixtures for the servers and processes that several tests share, and the ``quick`` mark of tests that start none."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMQ]:
-    """A broker that no test may harm."""
+    """A shared broker: no test may stop or disturb it."""
     with need(RabbitMQ) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
-    """A Redis that no test may harm."""
+    """A shared Redis: no test may stop or disturb it."""
     with need(Redis) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def worker(rabbitmq: RabbitMQ) -> Iterator[Worker]:
-    """The worker of ``rabbitmq``."""
+    """A worker on ``rabbitmq``."""
     with Worker(BROKER_URL=rabbitmq.url) as process:
         yield process
 
@@ -55,7 +55,7 @@ def embedded() -> Iterator[Web]:
 
 @pytest.fixture(scope="module")
 def web_on_redis(rabbitmq: RabbitMQ, redis: Redis) -> Iterator[Web]:
-    """A web process whose results come through Redis, with a worker of its own queue."""
+    """A web process whose results come through Redis, with a worker on a separate queue."""
     variables = {"BROKER_URL": rabbitmq.url, "RESULT_BACKEND": redis.url, "TASK_QUEUE": "redis"}
     with Worker(**variables), Web(**variables) as process:
         yield process

@@ -1,4 +1,4 @@
-"""Who may call what: tokens, exposed tasks, origins, rates, public addresses."""
+"""Which caller may call which tasks: tokens, exposed tasks, origins, rates, public addresses."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ringback.settings import Settings
 from servers import RabbitMQ
 from stack import ROOT, Web, Worker, environment
 
-FRIEND = "https://friend.example"
+ALLOWED_ORIGIN = "https://friend.example"
 
 
 @pytest.fixture(scope="module")
 def guarded(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
-    """A process that lets two callers in, and exposes some tasks only."""
+    """A process that accepts two tokens, and exposes only some tasks."""
     with Web(
         BROKER_URL=rabbitmq.url,
         RINGBACK_TOKENS="all-of-them adder:add,misbehaving_tasks.*",
         RINGBACK_TASKS="add echo misbehaving_tasks.give celery.* elsewhere.*",
-        RINGBACK_CORS=FRIEND,
+        RINGBACK_CORS=ALLOWED_ORIGIN,
     ) as process:
         yield process
 
@@ -52,7 +52,7 @@ def ask(web: Web, task: str, token: str | None, scheme: str = "Bearer") -> Answe
         ("nothing", "adder", 404),
     ],
 )
-def test_a_token_opens_its_tasks_and_no_others(guarded: Web, task: str, token: str | None, status: int) -> None:
+def test_a_token_allows_its_tasks_and_no_others(guarded: Web, task: str, token: str | None, status: int) -> None:
     answer = ask(guarded, task, token)
 
     assert answer.status == status
@@ -60,12 +60,12 @@ def test_a_token_opens_its_tasks_and_no_others(guarded: Web, task: str, token: s
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_a_token_of_another_scheme_is_none(guarded: Web) -> None:
+def test_a_token_of_another_scheme_is_refused(guarded: Web) -> None:
     assert ask(guarded, "add", "adder", scheme="Basic").status == 401
 
 
 @pytest.mark.parametrize("path", ["/v1/tasks", "/", "/metrics", "/v1/runs/x", "/tasks/result/x/"])
-def test_nothing_is_told_without_a_token(guarded: Web, path: str) -> None:
+def test_no_route_answers_without_a_token(guarded: Web, path: str) -> None:
     assert get(guarded.url, path).status == 401
 
 
@@ -74,24 +74,24 @@ def test_probes_and_the_applications_own_handlers_need_no_token(guarded: Web, pa
     assert get(guarded.url, path).status == 200
 
 
-def test_the_list_has_what_the_token_opens(guarded: Web) -> None:
+def test_the_list_has_the_tasks_that_the_token_allows(guarded: Web) -> None:
     names = get(guarded.url, "/", headers={"Authorization": "Bearer adder"}).body
 
     assert names == "Tasks: add, misbehaving_tasks.give"
 
 
-def test_a_page_of_a_friend_may_call_and_no_other(guarded: Web) -> None:
+def test_a_page_of_an_allowed_origin_may_call_and_no_other(guarded: Web) -> None:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
-    preflight = get(guarded.url, "/v1/tasks/add", method="OPTIONS", headers={"Origin": FRIEND, **asked})
-    friend = call(guarded.url, "add", 1, 2, Authorization="Bearer adder", Origin=FRIEND)
-    refused = call(guarded.url, "echo", 1, Authorization="Bearer adder", Origin=FRIEND)
+    preflight = get(guarded.url, "/v1/tasks/add", method="OPTIONS", headers={"Origin": ALLOWED_ORIGIN, **asked})
+    friend = call(guarded.url, "add", 1, 2, Authorization="Bearer adder", Origin=ALLOWED_ORIGIN)
+    refused = call(guarded.url, "echo", 1, Authorization="Bearer adder", Origin=ALLOWED_ORIGIN)
     stranger = get(guarded.url, "/v1/tasks/add", method="OPTIONS", headers={"Origin": "https://x.example", **asked})
 
     assert preflight.status == 204
     assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
     assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
     for answer in (preflight, friend, refused):
-        assert answer.headers["Access-Control-Allow-Origin"] == FRIEND
+        assert answer.headers["Access-Control-Allow-Origin"] == ALLOWED_ORIGIN
     assert (friend.status, refused.status, stranger.status) == (200, 403, 403)
     assert "Access-Control-Allow-Origin" not in stranger.headers
 
@@ -107,7 +107,7 @@ def test_a_task_that_is_known_by_name_only_can_be_called(rabbitmq: RabbitMQ, wor
         assert call(web.url, "sleep", 1).status == 404
 
 
-def test_an_existing_project_is_served_without_code(rabbitmq: RabbitMQ, worker: Worker) -> None:
+def test_an_existing_project_is_served_without_code_of_its_own(rabbitmq: RabbitMQ, worker: Worker) -> None:
     command = [sys.executable, "-m", "ringback", "--app=misbehaving_tasks", "--port=0"]
     with Web(command=command, BROKER_URL=rabbitmq.url) as web:
         assert call(web.url, "add", 1, 2).json["result"] == 3
@@ -144,7 +144,7 @@ def test_a_start_that_cannot_succeed_says_what_to_set(flags: list[str], variable
 
 
 @pytest.mark.parametrize("variables", [{"RINGBACK_TOKENS": "s3cret"}, {"RINGBACK_OPEN": "1"}])
-def test_a_public_address_is_served_with_tokens_or_when_that_is_wanted(variables: dict[str, str]) -> None:
+def test_a_public_address_needs_tokens_or_the_open_setting(variables: dict[str, str]) -> None:
     with Web("app.py", flags=["--address=0.0.0.0"], **variables) as web:
         assert get(web.url.replace("0.0.0.0", "127.0.0.1"), "/livez").status == 200
 
@@ -195,7 +195,7 @@ def test_a_pickle_is_not_read_from_a_worker_either(rabbitmq: RabbitMQ, worker: W
     assert "ContentDisallowed" in answer.json["detail"]
 
 
-def test_a_project_whose_results_are_pickles_is_told_so(tmp_path: Path) -> None:
+def test_a_project_whose_results_are_pickles_stops_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "pickling.py").write_text(PICKLING_PROJECT + "app.conf.result_serializer = 'pickle'\n")
     path = f"{tmp_path}{os.pathsep}{environment()['PYTHONPATH']}"
     done = subprocess.run(

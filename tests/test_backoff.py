@@ -1,4 +1,4 @@
-"""Outages, as histories of attempts."""
+"""The pauses between attempts to reconnect, as histories of attempts."""
 
 from __future__ import annotations
 
@@ -20,47 +20,49 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def outage(clock: Clock) -> ReconnectBackoff:
+def backoff(clock: Clock) -> ReconnectBackoff:
     return ReconnectBackoff(clock)
 
 
-def test_a_connection_is_away_until_it_is_there(outage: ReconnectBackoff, clock: Clock) -> None:
+def test_a_connection_counts_as_lost_until_it_is_made(backoff: ReconnectBackoff, clock: Clock) -> None:
     clock.now += 4
-    assert outage.lost_for(3)
+    assert backoff.lost_for(3)
 
-    outage.connected()
+    backoff.connected()
     clock.now += 100
-    assert not outage.lost_for(3)
+    assert not backoff.lost_for(3)
 
 
-def test_failed_attempts_do_not_begin_the_outage_anew(outage: ReconnectBackoff, clock: Clock) -> None:
+def test_failed_attempts_do_not_restart_the_time_of_the_loss(backoff: ReconnectBackoff, clock: Clock) -> None:
     for _ in range(4):
-        outage.lost()
+        backoff.lost()
         clock.now += 1
 
-    assert outage.lost_for(3)
+    assert backoff.lost_for(3)
 
 
-def test_pauses_grow_to_a_limit(outage: ReconnectBackoff) -> None:
-    pauses = [outage.lost() for _ in range(7)]
+def test_pauses_grow_to_a_limit(backoff: ReconnectBackoff) -> None:
+    pauses = [backoff.lost() for _ in range(7)]
 
     assert pauses == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
 
 
-def test_a_connection_that_held_is_looked_for_at_once(outage: ReconnectBackoff, clock: Clock) -> None:
+def test_a_connection_that_lasted_is_made_again_at_once(backoff: ReconnectBackoff, clock: Clock) -> None:
     for _ in range(5):
-        outage.lost()
-    outage.connected()
+        backoff.lost()
+    backoff.connected()
     clock.now += 60
 
-    assert outage.lost() == 0.0
+    assert backoff.lost() == 0.0
 
 
-def test_a_connection_that_is_lost_at_once_every_time_is_not_hammered(outage: ReconnectBackoff, clock: Clock) -> None:
+def test_a_connection_that_is_lost_at_once_every_time_is_made_ever_more_slowly(
+    backoff: ReconnectBackoff, clock: Clock
+) -> None:
     pauses = []
     for _ in range(6):
-        outage.connected()
+        backoff.connected()
         clock.now += 0.01
-        pauses.append(outage.lost())
+        pauses.append(backoff.lost())
 
     assert pauses[-1] == 1.0

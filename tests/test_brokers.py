@@ -1,4 +1,4 @@
-"""Several brokers, and quorum queues, without a cluster; ``test_cluster`` has one."""
+"""Several brokers in ``BROKER_URL``, and quorum queues, on single nodes; ``test_cluster`` has a cluster."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from waiting import until
 
 @pytest.fixture(scope="module")
 def spare() -> Iterator[RabbitMQ]:
-    """A second broker, which knows nothing of the first."""
+    """A second broker, not clustered with the first."""
     with need(RabbitMQ) as server:
         yield server
 
 
-def test_a_broker_that_is_down_is_passed_over(rabbitmq: RabbitMQ) -> None:
+def test_a_broker_that_is_down_is_skipped(rabbitmq: RabbitMQ) -> None:
     dead = [f"amqp://guest:guest@127.0.0.1:{free_port()}//" for _ in range(2)]
     variables = {"BROKER_URL": ";".join([*dead, rabbitmq.url]), "TASK_QUEUE": "passed-over"}
 
@@ -49,10 +49,10 @@ def test_a_broker_that_is_lost_is_replaced_by_the_next(rabbitmq: RabbitMQ, spare
         held = asyncio.create_task(client.fetch("/sleep/3/20"))
         await all_confirmed(client, 1)
 
-        # When the first broker goes, for good
+        # When the first broker ends for good
         getattr(proxy, fault)()
 
-        # Then what was held is answered through the second, and so is what comes later
+        # Then the second broker serves the held requests and the later ones
         assert (await held).body == "3.0"
         await first_success(client)
 
@@ -62,14 +62,14 @@ def test_a_broker_that_is_lost_is_replaced_by_the_next(rabbitmq: RabbitMQ, spare
             run(conversation())
 
 
-def test_what_the_broker_refuses_is_sent_again_until_it_takes_it(spare: RabbitMQ) -> None:
+def test_a_message_that_the_broker_refuses_is_sent_until_it_is_accepted(spare: RabbitMQ) -> None:
     async def conversation() -> list[Answer]:
         # Given a queue that takes one message, and three requests
         spare.ctl("set_policy", "narrow", "^narrow$", '{"max-length": 1, "overflow": "reject-publish"}')
         asked = asyncio.create_task(Client(web.url).crowd([f"/add?x={number}&y=1" for number in range(3)]))
         await asyncio.to_thread(web.wait_for, "the broker has refused a message")
 
-        # When it takes any number again
+        # When the queue takes any number again
         await asyncio.to_thread(spare.ctl, "clear_policy", "narrow")
         with Worker(**variables):
             return await asked

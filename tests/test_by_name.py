@@ -1,4 +1,4 @@
-"""The web process knows its tasks by name alone: their code is elsewhere, on another Python and another Celery even."""
+"""The web process knows its tasks only by name: their code runs elsewhere, on another Python and another Celery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``POST /v1/tasks/{name}``: a call, and what it is answered with."""
+"""``POST /v1/tasks/{name}``: a call and its answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_call_is_answered_with_its_result(url: str) -> None:
     assert list(document["timestamps"]) == ["accepted", "queued", "success"]
 
 
-def test_keyword_arguments_do_as_well(url: str) -> None:
+def test_keyword_arguments_are_accepted(url: str) -> None:
     assert send(url, "/v1/tasks/add", {"kwargs": {"x": 1, "y": 2}}).json["result"] == 3
 
 
@@ -48,7 +48,7 @@ def test_a_failed_task_is_a_problem_with_its_exception(url: str) -> None:
     assert "Traceback" not in answer.body
 
 
-def test_what_takes_longer_than_the_client_waits_goes_on(url: str) -> None:
+def test_a_task_that_takes_longer_than_the_client_waits_goes_on(url: str) -> None:
     async def conversation() -> None:
         client = Client(url)
         longer, longest = (asyncio.create_task(client.call("sleep", seconds)) for seconds in (2, 4))
@@ -96,7 +96,7 @@ def test_every_json_value_comes_back_as_it_is(web: Web, value: object) -> None:
 
 
 @pytest.mark.parametrize("kind", ["object", "set", "nan"])
-def test_a_result_that_is_no_json_is_a_clear_failure(web: Web, kind: str) -> None:
+def test_a_result_that_is_no_json_is_a_failure_with_the_reason(web: Web, kind: str) -> None:
     answer = call(web.url, f"{TASKS}.give_no_json", kind)
 
     assert answer.status in (500, 502)
@@ -107,7 +107,7 @@ def test_a_time_comes_back_as_a_string(web: Web) -> None:
     assert call(web.url, f"{TASKS}.give_a_time").json["result"] == "2026-01-02T03:04:05"
 
 
-def test_tracebacks_are_told_where_the_operator_wants_them(rabbitmq: RabbitMQ, worker: Worker) -> None:
+def test_tracebacks_are_sent_only_if_the_setting_says_so(rabbitmq: RabbitMQ, worker: Worker) -> None:
     with Web(BROKER_URL=rabbitmq.url, RINGBACK_TRACEBACKS="1") as web:
         assert "Traceback" in call(web.url, "error", "x").json["traceback"]
 
@@ -168,11 +168,11 @@ def test_a_body_of_the_wrong_kind_is_refused(web: Web, body: str, content_type: 
 
 
 @pytest.mark.parametrize("name", ["nothing", "celery.backend_cleanup", "celery.chord", "tasks.add", "add%2F"])
-def test_a_task_that_is_not_here_is_404(web: Web, name: str) -> None:
+def test_an_unknown_task_is_404(web: Web, name: str) -> None:
     assert call(web.url, name).status == 404
 
 
-def test_the_tasks_are_listed_with_what_they_take(web: Web) -> None:
+def test_the_tasks_are_listed_with_their_parameters(web: Web) -> None:
     tasks = {task["name"]: task for task in get(web.url, "/v1/tasks").json["tasks"]}
 
     assert not [name for name in tasks if name.startswith("celery.")]
@@ -205,7 +205,7 @@ def test_the_trace_goes_with_the_task_and_comes_back(web: Web) -> None:
     assert failed.headers["X-Request-ID"] == "request-1"
 
 
-def test_a_trace_that_is_none_is_left_out(web: Web) -> None:
+def test_a_malformed_trace_is_left_out(web: Web) -> None:
     answer = call(web.url, f"{TASKS}.tell_headers", traceparent="00-zero-zero-01", X_Request_ID="x" * 1000)
 
     assert set(answer.json["result"].values()) == {None}
@@ -223,11 +223,11 @@ def test_a_run_that_is_cancelled_after_some_time_is_answered_with_504(web: Web, 
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "soon", "inf"])
-def test_a_time_to_cancel_that_is_none_is_refused(web: Web, value: str) -> None:
+def test_a_malformed_time_to_cancel_is_refused(web: Web, value: str) -> None:
     assert call(web.url, "add", 1, 2, Cancel_After=value).status == 400
 
 
-def test_a_task_that_keeps_its_result_to_itself_is_answered_once_it_is_queued(web: Web) -> None:
+def test_a_task_without_a_result_is_answered_once_it_is_queued(web: Web) -> None:
     client = Client(web.url)
     answer, _ = run(answered_in_order(client.call(f"{TASKS}.keep_it_to_yourself"), client.call("sleep", 2)))
 
@@ -247,7 +247,7 @@ def test_a_task_can_set_its_own_http_answer(rabbitmq: RabbitMQ, worker: Worker) 
     assert wrong.status == 502
 
 
-def test_without_a_broker_the_answer_is_503_and_nothing_is_left(rabbitmq: RabbitMQ) -> None:
+def test_without_a_broker_the_answer_is_503_and_the_process_keeps_nothing(rabbitmq: RabbitMQ) -> None:
     with Web(BROKER_URL="amqp://127.0.0.1:9//", RINGBACK_PUBLISH_TIMEOUT="0.5") as web:
         answer = call(web.url, "add", 1, 2)
         assert answer.status == 503
@@ -258,7 +258,7 @@ def test_without_a_broker_the_answer_is_503_and_nothing_is_left(rabbitmq: Rabbit
         run(nothing_left_behind(Client(web.url)))
 
 
-def test_a_process_that_serves_says_that_it_is_ready_and_how_it_does(web: Web) -> None:
+def test_a_serving_process_reports_that_it_is_ready_and_its_metrics(web: Web) -> None:
     call(web.url, "add", 1, 2)
 
     assert get(web.url, "/livez").json == {"status": "alive"}
@@ -268,7 +268,7 @@ def test_a_process_that_serves_says_that_it_is_ready_and_how_it_does(web: Web) -
     assert re.search(r'^ringback_runs_ended_total\{state="SUCCESS",task="add"\} [1-9]', metrics.body, re.M)
 
 
-def test_a_method_that_is_not_there_is_405_with_those_that_are(web: Web) -> None:
+def test_an_unknown_method_is_405_with_the_known_ones(web: Web) -> None:
     answer = get(web.url, "/v1/tasks/add", method="DELETE")
 
     assert answer.status == 405

@@ -1,4 +1,4 @@
-"""A run that nobody wants any more: cancelled by its id, or left by the last client that waited for it."""
+"""A run that is cancelled by its id, or whose last waiting client has gone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def later(path: Path) -> dict[str, Any]:
-    """The call of a task that waits in the worker until its time has come."""
+    """The body of a call that waits in the worker for its countdown."""
     return {"args": [str(path), 0], "options": {"countdown": 2}}
 
 
@@ -39,7 +39,7 @@ async def ended(client: Client, made: Answer) -> Answer:
     return await client.fetch(f"/v1/runs/{made.json['id']}?wait=20")
 
 
-def test_a_run_that_has_not_begun_never_does(url: str, tmp_path: Path) -> None:
+def test_a_run_that_is_cancelled_before_its_start_never_starts(url: str, tmp_path: Path) -> None:
     async def conversation() -> None:
         client = Client(url)
         path = tmp_path / "ran"
@@ -61,7 +61,7 @@ def test_a_run_that_has_not_begun_never_does(url: str, tmp_path: Path) -> None:
     run(conversation())
 
 
-def test_a_run_that_goes_on_is_stopped_by_terminate(url: str, tmp_path: Path) -> None:
+def test_a_running_task_is_stopped_by_terminate(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ran"
 
     async def conversation() -> None:
@@ -76,7 +76,7 @@ def test_a_run_that_goes_on_is_stopped_by_terminate(url: str, tmp_path: Path) ->
     assert path.read_text() == "begun\n"
 
 
-def test_a_run_that_goes_on_is_not_stopped_without_terminate(url: str, tmp_path: Path) -> None:
+def test_a_running_task_is_not_stopped_without_terminate(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ran"
 
     async def conversation() -> None:
@@ -127,31 +127,31 @@ def test_a_run_whose_message_has_not_left_is_dropped_at_once(rabbitmq: RabbitMQ,
     assert not path.exists()
 
 
-def test_what_is_dropped_after_its_time_never_begins(url: str, tmp_path: Path) -> None:
+def test_a_run_that_is_dropped_after_its_time_never_starts(url: str, tmp_path: Path) -> None:
     path, other = tmp_path / "ran", tmp_path / "other"
     answer = send(url, f"/v1/tasks/{TASK}", later(path), Cancel_After="0.5")
 
     assert answer.status == 504
-    # Another one that is to begin after it has ended.
+    # A second run, which would start after the first has ended.
     assert send(url, f"/v1/tasks/{TASK}", later(other)).status == 200
     assert not path.exists()
 
 
 @pytest.fixture(scope="module")
 def dropping(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
-    """A process that drops what nobody waits for."""
+    """A process that drops runs without a waiting client."""
     with Web(BROKER_URL=rabbitmq.url, RINGBACK_CLIENT_GONE=f"{TASK}:terminate misbehaving_tasks.*:revoke") as web:
         yield web
 
 
 async def until_metrics(client: Client, name: str, value: float) -> None:
-    """Wait until a metric has this value: looking at the run itself would be waiting for it."""
+    """Wait until a metric has this value; a poll of the run itself would count as a waiting client."""
     line = f"\n{name} {float(value)}\n"
     await until_async(lambda: client.fetch("/metrics"), lambda metrics: line in metrics.body)
 
 
 async def hang_up(web: Web, request: bytes, when: Any) -> None:
-    """A client that asks on a connection of its own, and closes it when it is time."""
+    """Send a request on a new connection, and close it when the condition holds."""
     _, writer = await asyncio.open_connection("127.0.0.1", int(web.url.rpartition(":")[2]))
     writer.write(request)
     await when
@@ -159,22 +159,22 @@ async def hang_up(web: Web, request: bytes, when: Any) -> None:
     await writer.wait_closed()
 
 
-def put(id: str, document: object) -> bytes:
-    """A request as it is on the wire."""
+def put(run_id: str, document: object) -> bytes:
+    """The bytes of a PUT request."""
     body = json.dumps(document).encode()
-    head = f"PUT /v1/runs/{id} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"PUT /v1/runs/{run_id} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def test_a_run_that_its_client_has_left_is_revoked(dropping: Web, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
+    path, run_id = tmp_path / "ran", str(uuid4())
     document = {"task": "misbehaving_tasks.count_to", "args": [str(path)], "options": {"countdown": 2}}
 
     async def conversation() -> None:
         client = Client(dropping.url)
-        await hang_up(dropping, put(id, document), until_metrics(client, "ringback_waited_calls", 1))
+        await hang_up(dropping, put(run_id, document), until_metrics(client, "ringback_waited_calls", 1))
         await until_metrics(client, "ringback_waited_calls", 0)
-        poll = await client.fetch(f"/v1/runs/{id}")
+        poll = await client.fetch(f"/v1/runs/{run_id}")
         assert (poll.status, poll.json["state"]) == (200, "REVOKED")
 
     run(conversation())
@@ -182,21 +182,21 @@ def test_a_run_that_its_client_has_left_is_revoked(dropping: Web, tmp_path: Path
 
 
 def test_a_run_that_its_client_has_left_is_terminated(dropping: Web, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
+    path, run_id = tmp_path / "ran", str(uuid4())
 
     async def conversation() -> None:
         client = Client(dropping.url)
-        await hang_up(dropping, put(id, {"task": TASK, "args": [str(path), 60]}), until_it_runs(path))
+        await hang_up(dropping, put(run_id, {"task": TASK, "args": [str(path), 60]}), until_it_runs(path))
         await until_metrics(client, "ringback_waited_calls", 0)
-        assert (await client.fetch(f"/v1/runs/{id}")).json["state"] == "REVOKED"
+        assert (await client.fetch(f"/v1/runs/{run_id}")).json["state"] == "REVOKED"
 
     run(conversation())
     assert path.read_text() == "begun\n"
 
 
 def test_only_the_last_of_two_clients_ends_a_run(dropping: Web, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
-    request = put(id, {"task": TASK, "args": [str(path), 60]})
+    path, run_id = tmp_path / "ran", str(uuid4())
+    request = put(run_id, {"task": TASK, "args": [str(path), 60]})
 
     async def conversation() -> None:
         client = Client(dropping.url)
@@ -211,13 +211,13 @@ def test_only_the_last_of_two_clients_ends_a_run(dropping: Web, tmp_path: Path) 
         second_may_go.set()
         await second
         await until_metrics(client, "ringback_waited_calls", 0)
-        assert (await client.fetch(f"/v1/runs/{id}")).json["state"] == "REVOKED"
+        assert (await client.fetch(f"/v1/runs/{run_id}")).json["state"] == "REVOKED"
 
     run(conversation())
     assert path.read_text() == "begun\n"
 
 
-def test_a_client_that_was_told_to_come_back_has_not_gone(dropping: Web, tmp_path: Path) -> None:
+def test_a_client_that_was_answered_202_has_not_gone(dropping: Web, tmp_path: Path) -> None:
     path = tmp_path / "ran"
 
     async def conversation() -> None:
@@ -230,12 +230,12 @@ def test_a_client_that_was_told_to_come_back_has_not_gone(dropping: Web, tmp_pat
 
 
 def test_by_default_a_run_goes_on_without_its_client(web: Web, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
+    path, run_id = tmp_path / "ran", str(uuid4())
 
     async def conversation() -> None:
         client = Client(web.url)
-        await hang_up(web, put(id, {"task": TASK, "args": [str(path), 1]}), until_it_runs(path))
-        answer = await client.fetch(f"/v1/runs/{id}?wait=20")
+        await hang_up(web, put(run_id, {"task": TASK, "args": [str(path), 1]}), until_it_runs(path))
+        answer = await client.fetch(f"/v1/runs/{run_id}?wait=20")
         assert (answer.status, answer.json["state"]) == (200, "SUCCESS")
 
     run(conversation())
@@ -243,15 +243,15 @@ def test_by_default_a_run_goes_on_without_its_client(web: Web, tmp_path: Path) -
 
 
 def test_a_client_at_another_process_keeps_a_run_alive(rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path) -> None:
-    path, id = tmp_path / "ran", str(uuid4())
+    path, run_id = tmp_path / "ran", str(uuid4())
     shared = {
         "BROKER_URL": rabbitmq.url,
         "REDIS_URL": redis.url,
         "RESULT_BACKEND": redis.url,
-        "TASK_QUEUE": f"shared-{id}",
+        "TASK_QUEUE": f"shared-{run_id}",
     }
     shared["RINGBACK_CLIENT_GONE"] = "*:terminate"
-    request = put(id, {"task": TASK, "args": [str(path), 60]})
+    request = put(run_id, {"task": TASK, "args": [str(path), 60]})
 
     async def conversation() -> None:
         client, other = Client(maker.url), Client(second.url)
@@ -271,7 +271,7 @@ def test_a_client_at_another_process_keeps_a_run_alive(rabbitmq: RabbitMQ, redis
         second_may_go.set()
         await waits[0]
         await until_metrics(client, "ringback_waited_calls", 0)
-        assert (await client.fetch(f"/v1/runs/{id}")).json["state"] == "REVOKED"
+        assert (await client.fetch(f"/v1/runs/{run_id}")).json["state"] == "REVOKED"
 
     with Worker(**shared), Web(**shared) as maker, Web(**shared) as second:
         run(conversation())

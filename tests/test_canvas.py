@@ -46,16 +46,16 @@ def test_a_canvas_is_answered_with_its_result(url: str, canvas: object, result: 
     assert get(url, "/readyz").status == 200
 
 
-def test_the_stream_tells_of_every_member(url: str) -> None:
+def test_the_stream_reports_every_member(url: str) -> None:
     made = send(url, "/v1/canvas", {"chain": [step(f"{TASKS}.report", 2), step("add", 1)]}, Prefer="respond-async")
 
-    told = events(get(url, made.json["links"]["events"]))
+    received = events(get(url, made.json["links"]["events"]))
 
-    members = [(data["member"], data["state"]) for _, name, data in told if name == "member"]
+    members = [(data["member"], data["state"]) for _, name, data in received if name == "member"]
     for number, states in enumerate([["STARTED", "PROGRESS", "PROGRESS", "SUCCESS"], ["SUCCESS"]]):
         assert [state for member, state in members if member == number] == states
-    assert told[-1][1] == "result"
-    assert told[-1][2]["result"] == 3
+    assert received[-1][1] == "result"
+    assert received[-1][2]["result"] == 3
 
 
 def test_a_chain_ends_with_its_first_failure(url: str) -> None:
@@ -63,8 +63,8 @@ def test_a_chain_ends_with_its_first_failure(url: str) -> None:
 
     assert answer.status == 500
     assert answer.json["exception"] == {"class": "Exception", "message": "went wrong"}
-    told = events(get(url, f"/v1/runs/{answer.json['id']}/events"))
-    assert {data["member"] for _, name, data in told if name == "member"} == {0}
+    received = events(get(url, f"/v1/runs/{answer.json['id']}/events"))
+    assert {data["member"] for _, name, data in received if name == "member"} == {0}
 
 
 def test_a_group_with_a_failure_fails_when_all_have_ended(url: str, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_group_in_the_middle_of_a_chain_is_a_chord(web_on_redis: Web) -> None:
 
 
 @pytest.mark.parametrize("canvas", [CHORD, {"chain": [{"group": ADDITIONS}, step(f"{TASKS}.give")]}])
-def test_where_the_backend_cannot_count_a_chord_is_422(web: Web, canvas: object) -> None:
+def test_a_chord_is_422_if_the_backend_cannot_count(web: Web, canvas: object) -> None:
     answer = send(web.url, "/v1/canvas", canvas)
 
     assert answer.status == 422

@@ -1,4 +1,4 @@
-"""``/chat``, with Tornado's WebSocket client: who hears what, in which order, and who is held up by whom."""
+"""``/chat``, with Tornado's WebSocket client: the recipients of each message, their order, and slow clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def server(request: pytest.FixtureRequest) -> Web:
 
 
 def connect(web: Web, **headers: str) -> AbstractAsyncContextManager[WebSocketClientConnection]:
-    """Somebody enters the chat."""
+    """Connect a client to the chat."""
     return websocket(web.url, "/chat", **headers)
 
 
@@ -35,23 +35,23 @@ async def say(socket: WebSocketClientConnection, text: str) -> None:
     await socket.write_message(json.dumps({"text": text}))
 
 
-async def hear(socket: WebSocketClientConnection) -> dict[str, Any]:
+async def receive(socket: WebSocketClientConnection) -> dict[str, Any]:
     text = await asyncio.wait_for(socket.read_message(), 20)
     assert text is not None, f"the socket was closed: {socket.close_code} {socket.close_reason}"
     return json.loads(text)
 
 
-async def hear_texts(socket: WebSocketClientConnection, count: int) -> list[str]:
-    return [(await hear(socket))["text"] for _ in range(count)]
+async def receive_texts(socket: WebSocketClientConnection, count: int) -> list[str]:
+    return [(await receive(socket))["text"] for _ in range(count)]
 
 
-async def hear_problem(socket: WebSocketClientConnection) -> str:
-    """The kind of the error that this one is told."""
-    return (await hear(socket))["error"]["type"].rpartition("/")[2]
+async def receive_problem(socket: WebSocketClientConnection) -> str:
+    """The type of the error that this client receives."""
+    return (await receive(socket))["error"]["type"].rpartition("/")[2]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("  hello ", "hello"),
         ("Damn, you IDIOTS", "****, you ******"),
@@ -59,23 +59,23 @@ async def hear_problem(socket: WebSocketClientConnection) -> str:
         ("<b>damned</b>", "<b>******</b>"),
     ],
 )
-def test_rude_words_are_starred(text: str, told: str) -> None:
-    assert moderate(text) == told
+def test_rude_words_are_starred(text: str, expected: str) -> None:
+    assert moderate(text) == expected
 
 
-def test_what_one_says_all_hear(server: Web) -> None:
+def test_all_clients_receive_a_message(server: Web) -> None:
     async def conversation() -> None:
         async with connect(server) as one, connect(server) as other:
             await say(one, " damn good ")
-            heard = [await hear(socket) for socket in (one, other)]
-            assert heard[0] == heard[1]
-            assert heard[0]["text"] == "**** good"
-            assert re.fullmatch(r"guest \d+", heard[0]["from"])
+            received = [await receive(socket) for socket in (one, other)]
+            assert received[0] == received[1]
+            assert received[0]["text"] == "**** good"
+            assert re.fullmatch(r"guest \d+", received[0]["from"])
 
     run(conversation())
 
 
-def test_all_hear_in_the_order_of_arrival_though_tasks_end_in_another(web: Web, tmp_path: Path) -> None:
+def test_messages_are_sent_in_the_order_of_arrival_though_tasks_end_in_another(web: Web, tmp_path: Path) -> None:
     gates = [tmp_path / name for name in ("first", "second", "third")]
     said = [f"when {gate}" for gate in gates]
 
@@ -90,7 +90,7 @@ def test_all_hear_in_the_order_of_arrival_though_tasks_end_in_another(web: Web, 
                 gate.touch()
                 await until_inside(client, lambda inside, left=left: inside["ledger"] == left)
             for socket in sockets:
-                assert await hear_texts(socket, len(said)) == said
+                assert await receive_texts(socket, len(said)) == said
 
     run(conversation())
 
@@ -102,32 +102,32 @@ def test_one_clients_messages_keep_their_order(web: Web) -> None:
         async with connect(web) as one, connect(web) as other:
             for text in said:
                 await say(one, text)
-            assert await hear_texts(one, 100) == await hear_texts(other, 100) == said
+            assert await receive_texts(one, 100) == await receive_texts(other, 100) == said
 
     run(conversation())
 
 
-def test_a_failed_moderation_is_told_to_the_author_alone(server: Web) -> None:
+def test_a_failed_moderation_is_reported_to_the_author_only(server: Web) -> None:
     async def conversation() -> None:
         async with connect(server) as one, connect(server) as other:
             await say(one, "   ")
-            assert await hear_problem(one) == "task-failed"
+            assert await receive_problem(one) == "task-failed"
             await say(other, "hello")
-            assert await hear_texts(one, 1) == await hear_texts(other, 1) == ["hello"]
+            assert await receive_texts(one, 1) == await receive_texts(other, 1) == ["hello"]
 
     run(conversation())
 
 
 @pytest.mark.parametrize("message", ["{", "[]", "", '{"text": 1}', '{"text": "a", "from": "me"}', b"\xff\xfe"])
-def test_what_is_no_message_is_told_to_its_author_and_the_socket_stays(web: Web, message: str | bytes) -> None:
+def test_a_malformed_message_is_reported_to_its_author_and_the_socket_stays(web: Web, message: str | bytes) -> None:
     async def conversation() -> None:
         async with connect(web) as one, connect(web) as other:
             await one.write_message(message, binary=isinstance(message, bytes))
-            assert await hear_problem(one) == "bad-request"
+            assert await receive_problem(one) == "bad-request"
             await say(one, "x" * 2001)
-            assert await hear_problem(one) == "bad-request"
+            assert await receive_problem(one) == "bad-request"
             await say(one, "x" * 2000)
-            assert await hear_texts(other, 1) == ["x" * 2000]
+            assert await receive_texts(other, 1) == ["x" * 2000]
 
     run(conversation())
 
@@ -142,7 +142,7 @@ def test_a_frame_beyond_the_limit_ends_the_connection(web: Web) -> None:
     run(conversation())
 
 
-def test_one_who_does_not_read_is_dropped_and_holds_nobody_up(web: Web) -> None:
+def test_a_client_that_does_not_read_is_dropped_and_delays_no_other(web: Web) -> None:
     text = "ä" * 2000  # 12 kB as JSON, so that the network's buffers are full soon
 
     async def conversation() -> None:
@@ -152,23 +152,23 @@ def test_one_who_does_not_read_is_dropped_and_holds_nobody_up(web: Web) -> None:
             while (await look_inside(client))["chatting"] == 2:
                 for _ in range(20):
                     await say(reader, text)
-                assert await hear_texts(reader, 20) == [text] * 20
+                assert await receive_texts(reader, 20) == [text] * 20
                 said += 20
                 assert said < 5000
             assert web.rss() - before < 32 * 2**20
 
-            heard = 0
+            received = 0
             while await asyncio.wait_for(sleeper.read_message(), 20) is not None:
-                heard += 1
-            assert heard < said
+                received += 1
+            assert received < said
             assert (sleeper.close_code, sleeper.close_reason) == (1008, "you have not read the last 100 messages")
             await say(reader, "still here")
-            assert await hear_texts(reader, 1) == ["still here"]
+            assert await receive_texts(reader, 1) == ["still here"]
 
     run(conversation())
 
 
-def test_one_who_goes_is_missed_by_nobody(web: Web, tmp_path: Path) -> None:
+def test_a_client_that_goes_disturbs_no_other(web: Web, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
 
     async def conversation() -> None:
@@ -179,38 +179,40 @@ def test_one_who_goes_is_missed_by_nobody(web: Web, tmp_path: Path) -> None:
                 await until_inside(client, lambda inside: inside["ledger"] == 1)
                 other.protocol.stream.close()
             gate.touch()
-            assert await hear_texts(one, 1) == [f"when {gate} opens, I am gone"]
+            assert await receive_texts(one, 1) == [f"when {gate} opens, I am gone"]
             await say(one, "hello")
-            assert await hear_texts(one, 1) == ["hello"]
+            assert await receive_texts(one, 1) == ["hello"]
             await until_inside(client, lambda inside: inside["chatting"] == 1)
         await nothing_left_behind(client)
 
     run(conversation())
 
 
-def test_a_message_that_takes_too_long_is_told_to_its_author_and_the_next_one_heard(web: Web, tmp_path: Path) -> None:
+def test_a_message_that_takes_too_long_is_reported_to_its_author_and_the_next_one_sent(
+    web: Web, tmp_path: Path
+) -> None:
     async def conversation() -> None:
         async with connect(web) as one, connect(web) as other:
             await say(one, f"when {tmp_path / 'nothing'}")
             await until_inside(Client(web.url), lambda inside: inside["ledger"] == 1)
             await say(other, "hello")
-            assert await hear_problem(one) == "deadline-exceeded"
-            assert await hear_texts(one, 1) == await hear_texts(other, 1) == ["hello"]
+            assert await receive_problem(one) == "deadline-exceeded"
+            assert await receive_texts(one, 1) == await receive_texts(other, 1) == ["hello"]
 
     run(conversation())
 
 
-def test_without_a_broker_the_author_is_told_and_later_heard(rabbitmq: RabbitMQ) -> None:
+def test_without_a_broker_the_author_gets_an_error_and_can_write_later(rabbitmq: RabbitMQ) -> None:
     async def conversation() -> None:
         async with connect(web) as socket:
             await first_success(Client(web.url))
             proxy.cut()
             await say(socket, "hello")
-            assert await hear_problem(socket) in ("broker-unavailable", "publish-unconfirmed", "replies-unavailable")
+            assert await receive_problem(socket) in ("broker-unavailable", "publish-unconfirmed", "replies-unavailable")
             proxy.restore()
             await first_success(Client(web.url))
             await say(socket, "hello again")
-            assert await hear_texts(socket, 1) == ["hello again"]
+            assert await receive_texts(socket, 1) == ["hello again"]
 
     with (
         through_a_proxy(rabbitmq) as (url, proxy),
@@ -224,7 +226,7 @@ def test_a_page_of_another_origin_gets_no_socket(web: Web) -> None:
     async def conversation() -> None:
         async with connect(web, Origin=web.url) as socket:
             await say(socket, "hello")
-            assert await hear_texts(socket, 1) == ["hello"]
+            assert await receive_texts(socket, 1) == ["hello"]
         async with connect(web, Origin="https://elsewhere.example"):
             pass
 
@@ -244,9 +246,7 @@ def test_a_browser_gets_a_page_that_loads_nothing(web: Web) -> None:
     assert not re.search(r"(src|href)=", page.body)
 
 
-def test_a_process_that_ends_lets_all_hear_what_has_been_said(
-    rabbitmq: RabbitMQ, worker: Worker, tmp_path: Path
-) -> None:
+def test_a_process_that_ends_first_sends_all_messages(rabbitmq: RabbitMQ, worker: Worker, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
 
     async def conversation() -> None:
@@ -258,7 +258,7 @@ def test_a_process_that_ends_lets_all_hear_what_has_been_said(
             await asyncio.to_thread(web.wait_for, "shutting down")
             gate.touch()
             for socket in (one, other):
-                assert await hear_texts(socket, 1) == [f"when {gate} opens, the end"]
+                assert await receive_texts(socket, 1) == [f"when {gate} opens, the end"]
                 assert await asyncio.wait_for(socket.read_message(), 20) is None
                 assert socket.close_code == 1001
             await ending

@@ -26,7 +26,7 @@ def test_fifty_greenlets_share_one_reply_queue(rabbitmq: RabbitMQ, worker: Worke
     assert [row["consumers"] for row in ours.values()] == [1]
 
 
-def test_a_process_that_ends_well_takes_its_reply_queue_along(rabbitmq: RabbitMQ, worker: Worker) -> None:
+def test_a_process_that_ends_well_deletes_its_reply_queue(rabbitmq: RabbitMQ, worker: Worker) -> None:
     others = reply_queues(rabbitmq)
 
     with Web(BROKER_URL=rabbitmq.url) as web:

@@ -1,4 +1,4 @@
-"""What a broker says of published messages, as tables of histories and against a plain model."""
+"""The broker's answers to published messages, as tables of histories and against a plain model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def tracker(*messages: str) -> ConfirmTracker[str]:
         ([(1, False)], ["a"], ["b", "c"]),
         ([(2, True)], ["a", "b"], ["c"]),
         ([(3, False), (2, True)], ["c", "a", "b"], []),
-        ([(2, False), (2, False)], ["b"], ["a", "c"]),  # said twice
+        ([(2, False), (2, False)], ["b"], ["a", "c"]),  # answered twice
         ([(9, False)], [], ["a", "b", "c"]),  # never sent
         ([(9, True)], ["a", "b", "c"], []),
     ],
 )
-def test_an_answer_confirms_what_it_speaks_of(
+def test_an_answer_confirms_the_messages_that_it_names(
     answers: list[tuple[int, bool]], confirmed: list[str], left: list[str]
 ) -> None:
     tracked = tracker("a", "b", "c")
@@ -58,7 +58,7 @@ def test_only_the_last_message_can_be_taken_back() -> None:
         tracker("a", "b").not_sent(1)
 
 
-def test_the_old_are_given_up_once_and_an_answer_that_comes_later_finds_nothing() -> None:
+def test_old_messages_are_given_up_once_and_a_later_answer_has_no_effect() -> None:
     tracked = tracker("a", "b", "c")
 
     assert tracked.oldest() == 0.0
@@ -69,7 +69,7 @@ def test_the_old_are_given_up_once_and_an_answer_that_comes_later_finds_nothing(
 
 
 @given(st.lists(st.booleans(), max_size=20))
-def test_a_lost_channel_gives_back_all_that_was_not_confirmed_in_order(acked: list[bool]) -> None:
+def test_a_lost_channel_returns_all_unconfirmed_messages_in_order(acked: list[bool]) -> None:
     tracked = tracker(*map(str, range(len(acked))))
     for number, is_acked in enumerate(acked):
         if is_acked:
@@ -80,7 +80,7 @@ def test_a_lost_channel_gives_back_all_that_was_not_confirmed_in_order(acked: li
 
 
 class Tracking(RuleBasedStateMachine):
-    """Whatever happens in whatever order, each message leaves the tracker exactly once."""
+    """Each message leaves the tracker exactly once, in every order of events."""
 
     def __init__(self) -> None:
         super().__init__()

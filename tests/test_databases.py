@@ -1,4 +1,4 @@
-"""The examples' database handlers: on a MariaDB, a PostgreSQL and a SQLite file, and with the worker embedded."""
+"""The examples' database handlers, on MariaDB, PostgreSQL and a SQLite file, and with an embedded worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from databases import Database, MariaDB, PostgreSQL
 from servers import RabbitMQ, need
 from stack import ROOT, Web, Worker, environment
 
-#: Each reads one row, and what it answers.
+#: The routes that read one row, with their answers.
 ONE_ROW = {
     "/mysql_query/guest": {"users": [{"id": 3, "name": "Alan", "flag": "guest"}]},
     "/gen_mysql_query/guest": {"users": [{"id": 3, "name": "Alan", "flag": "guest"}]},
@@ -106,7 +106,7 @@ def test_no_row_is_404(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
-def test_what_comes_from_outside_is_a_value_and_nothing_else(url: str, text: str) -> None:
+def test_input_is_a_value_and_never_sql(url: str, text: str) -> None:
     for path in ("mysql_query", "gen_mysql_query"):
         assert get(url, f"/{path}/{quote(text, safe='')}").json == {"users": []}
 
@@ -130,20 +130,20 @@ def test_what_comes_from_outside_is_a_value_and_nothing_else(url: str, text: str
         ([], "body"),
     ],
 )
-def test_a_row_that_cannot_be_is_400_and_says_why(alone: str, document: object, named: str) -> None:
+def test_an_invalid_row_is_400_with_the_reason(alone: str, document: object, named: str) -> None:
     answer = send(alone, "/executor/resource", document)
 
     assert (answer.status, answer.json["type"]) == (400, "/problems/bad-request")
     assert answer.json["detail"].startswith(f"{named}: ")
 
 
-def test_a_form_is_no_json(alone: str) -> None:
+def test_a_urlencoded_form_is_refused(alone: str) -> None:
     answer = get(alone, "/executor/resource", method="POST", body='{"name": "Linus", "flag": "new"}')
 
     assert answer.status == 415
 
 
-def test_while_a_query_takes_two_seconds_the_others_are_answered(site: Site) -> None:
+def test_while_a_query_takes_two_seconds_other_requests_are_answered(site: Site) -> None:
     async def conversation() -> None:
         client = Client(site.url)
         await client.crowd(ONE_ROW)  # the first use of a database loads its driver
@@ -169,7 +169,7 @@ def test_200_requests_share_the_few_connections(url: str) -> None:
 
 
 @pytest.mark.parametrize("how", [methodcaller("stop"), methodcaller("kill")], ids=["stop", "kill"])
-def test_a_database_that_is_away_is_said_and_found_again(site: Site, how: Callable[[Database], None]) -> None:
+def test_an_unreachable_database_is_reported_and_found_again(site: Site, how: Callable[[Database], None]) -> None:
     assert statuses(ask(site.url)) == {200}
 
     how(site.server)
@@ -185,11 +185,11 @@ def test_a_database_that_is_away_is_said_and_found_again(site: Site, how: Callab
 
 
 def ask(url: str) -> list[Answer]:
-    """One row, in every style."""
+    """Read one row through every route."""
     return run(Client(url).crowd(ONE_ROW))
 
 
-def test_a_file_is_made_once_however_many_want_it_at_once(tmp_path: Path) -> None:
+def test_many_processes_at_once_make_the_file_once(tmp_path: Path) -> None:
     script = """
 from gevent import monkey, pool
 monkey.patch_all()
@@ -208,7 +208,7 @@ print(json.dumps(found))
             assert [user["id"] for user in found] == [1, 2, 3]
 
 
-def test_a_url_that_is_none_is_named_and_its_password_is_not(rabbitmq: RabbitMQ) -> None:
+def test_a_malformed_url_is_reported_without_its_password(rabbitmq: RabbitMQ) -> None:
     with serving(rabbitmq, "no-url", "s3cret@nowhere") as url:
         failed = ask(url)
 

@@ -1,4 +1,4 @@
-"""The docs name what there is: routes, tests, files, settings of workers."""
+"""The docs name existing routes, files, settings, tests and wings."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-def test_the_page_of_settings_is_written_from_their_table() -> None:
+def test_the_page_of_settings_matches_their_table() -> None:
     command = [sys.executable, "scripts/settings_page.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
 
 
-def test_every_invariant_names_tests_that_there_are() -> None:
+def test_every_invariant_names_existing_tests() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     invariants = re.findall(r"^\| (I\d+) \| .* \| (.*) \|$", text, re.MULTILINE)
 
@@ -46,7 +46,7 @@ def test_every_invariant_names_tests_that_there_are() -> None:
             assert (ROOT / "tests" / f"{name}.py").exists(), name
 
 
-def test_the_architecture_names_the_wings_that_there_are() -> None:
+def test_the_architecture_names_the_existing_wings() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     table = text.partition("## Wings")[2].partition("**Never**")[0]
 

@@ -1,4 +1,4 @@
-"""A message is complete before it enters the outbox, whenever its call is awaited."""
+"""A message is complete before it enters the outbox, independent of when its call is awaited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ringback.publish import Message, Outbox
 
 
 class FakeCall:
-    """A call, as far as its message is concerned."""
+    """The part of a call that its message needs."""
 
     ignored = False
     reports_expiry = False
@@ -26,7 +26,7 @@ class FakeCall:
 
 
 class FakeWaiting:
-    """Runs what is to run on the loop when the test says so."""
+    """Runs the posted functions when the test calls ``give_way``."""
 
     def __init__(self) -> None:
         self.loop_queue = self
@@ -43,7 +43,7 @@ class FakeWaiting:
         self.settled.append((call_id, error))
 
     def give_way(self) -> None:
-        """The handler gives way to the loop."""
+        """Do what happens when the handler gives way to the loop."""
         while self.soon:
             self.soon.pop(0)()
 
@@ -52,8 +52,8 @@ class FakeHolder:
     deadline: float | None = None
 
 
-class Desk:
-    """Drafts with all that they need."""
+class Core:
+    """Drafts with an outbox, and the loop in the test's hands."""
 
     def __init__(self, limit: int = 10) -> None:
         self.known: dict[str, Any] = {}
@@ -61,7 +61,7 @@ class Desk:
         self.drafts = Drafts(self.outbox, self.known, self.waiting, deadline=25.0)  # type: ignore[arg-type]
 
     def call(self, call_id: str = "a", kept: bool = True, **options: Any) -> FakeCall:
-        """A task is called; ``kept`` says whether the handler keeps the call."""
+        """Call a task; ``kept`` says whether the handler keeps the call."""
         properties = {"expiration": str(int(options["expires"] * 1000))} if "expires" in options else {}
         made = FakeCall(call_id, options.get("watch"))
         made.reports_expiry = options.get("reports_expiry", False)
@@ -73,15 +73,15 @@ class Desk:
         return made
 
     def sent(self) -> Message:
-        """The only message that has entered the outbox."""
+        """Give way, and return the only message in the outbox."""
         self.waiting.give_way()
         [message] = self.outbox.take_all()
         return message
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def core() -> Core:
+    return Core()
 
 
 @pytest.fixture
@@ -93,96 +93,96 @@ def holder() -> Any:
     current_holder.reset(token)
 
 
-def test_a_message_stays_a_draft_until_the_handler_gives_way(desk: Desk) -> None:
-    desk.call()
+def test_a_message_stays_a_draft_until_the_handler_gives_way(core: Core) -> None:
+    core.call()
 
-    assert len(desk.outbox) == 0
-    desk.waiting.give_way()
-    assert len(desk.outbox) == 1
+    assert len(core.outbox) == 0
+    core.waiting.give_way()
+    assert len(core.outbox) == 1
 
 
-def test_a_burst_of_calls_is_one_pass(desk: Desk) -> None:
+def test_a_burst_of_calls_is_one_pass(core: Core) -> None:
     for number in range(10):
-        desk.call(str(number))
+        core.call(str(number))
 
-    assert len(desk.waiting.soon) == 1
-    desk.waiting.give_way()
-    assert len(desk.outbox) == 10
+    assert len(core.waiting.soon) == 1
+    core.waiting.give_way()
+    assert len(core.outbox) == 10
 
 
 def test_a_call_that_is_awaited_at_once_has_its_deadline(holder: FakeHolder) -> None:
-    desk = Desk()
+    core = Core()
     holder.deadline = 5.0
-    call = desk.call()
+    call = core.call()
 
-    assert desk.drafts.expire(call) == 5.0  # type: ignore[arg-type]
-    assert desk.sent().expires == 5.0
+    assert core.drafts.expire(call) == 5.0  # type: ignore[arg-type]
+    assert core.sent().expires == 5.0
 
 
 def test_a_call_that_is_awaited_late_has_its_deadline_all_the_same(holder: FakeHolder) -> None:
-    desk = Desk()
-    call = desk.call()
-    message = desk.sent()
+    core = Core()
+    call = core.call()
+    message = core.sent()
 
     assert message.expires == 25.0
-    left = desk.drafts.expire(call)  # type: ignore[arg-type]
+    left = core.drafts.expire(call)  # type: ignore[arg-type]
     assert 0 < left <= 25.0  # counted from the call, and not from the await
 
 
 def test_a_call_that_was_dropped_has_no_deadline(holder: FakeHolder) -> None:
-    desk = Desk()
-    desk.call(kept=False)
+    core = Core()
+    core.call(kept=False)
 
-    assert desk.sent().expires is None
+    assert core.sent().expires is None
 
 
-def test_a_call_outside_a_request_has_no_deadline_until_it_is_awaited(desk: Desk) -> None:
-    call = desk.call()
+def test_a_call_outside_a_request_has_no_deadline_until_it_is_awaited(core: Core) -> None:
+    call = core.call()
 
-    assert desk.sent().expires is None
-    assert desk.drafts.expire(call) == 25.0  # type: ignore[arg-type]
+    assert core.sent().expires is None
+    assert core.drafts.expire(call) == 25.0  # type: ignore[arg-type]
 
 
 def test_the_callers_own_expiry_wins(holder: FakeHolder) -> None:
-    desk = Desk()
-    call = desk.call(expires=3)
+    core = Core()
+    call = core.call(expires=3)
 
-    assert desk.drafts.expire(call) == 3.0  # type: ignore[arg-type]
-    assert desk.sent().expires == 3.0
+    assert core.drafts.expire(call) == 3.0  # type: ignore[arg-type]
+    assert core.sent().expires == 3.0
 
 
-def test_a_submitted_call_is_complete_at_once(desk: Desk) -> None:
+def test_a_submitted_call_is_complete_at_once(core: Core) -> None:
     seen: list[str] = []
     watch = Watch("a", lambda meta: None, lambda: seen.append("confirmed"))
-    desk.call(watch=watch, expires=60, reports_expiry=True)
+    core.call(watch=watch, expires=60, reports_expiry=True)
 
-    [message] = desk.outbox.take_all()
+    [message] = core.outbox.take_all()
     assert message.expires is None  # the broker would drop it silently
     assert message.on_confirmed is not None
     message.on_confirmed()
     assert seen == ["confirmed"]
 
 
-def test_a_confirmed_call_without_result_is_settled(desk: Desk) -> None:
-    call = desk.call(watch=Watch("a", lambda meta: None, lambda: None))
+def test_a_confirmed_call_without_result_is_settled(core: Core) -> None:
+    call = core.call(watch=Watch("a", lambda meta: None, lambda: None))
     call.ignored = True
 
-    [message] = desk.outbox.take_all()
+    [message] = core.outbox.take_all()
     assert message.on_confirmed is not None
     message.on_confirmed()
-    assert [call_id for call_id, _ in desk.waiting.settled] == ["a"]
+    assert [call_id for call_id, _ in core.waiting.settled] == ["a"]
 
 
 def test_drafts_count_towards_the_limit_of_the_outbox() -> None:
-    desk = Desk(limit=2)
-    desk.call("a")
-    desk.call("b")
+    core = Core(limit=2)
+    core.call("a")
+    core.call("b")
 
     with pytest.raises(OutboxFull):
-        desk.call("c")
+        core.call("c")
 
-    assert desk.drafts.withdraw("a")
-    assert not desk.drafts.withdraw("a")
-    desk.call("d")
-    desk.waiting.give_way()
-    assert [message.call_id for message in desk.outbox.take_all()] == ["b", "d"]
+    assert core.drafts.withdraw("a")
+    assert not core.drafts.withdraw("a")
+    core.call("d")
+    core.waiting.give_way()
+    assert [message.call_id for message in core.outbox.take_all()] == ["b", "d"]

@@ -1,4 +1,4 @@
-"""A hundred requests are held while the way to a server breaks; what was confirmed is answered, nothing hangs."""
+"""The connection to a server breaks while a hundred requests are held: confirmed calls are answered, nothing hangs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ DEADLINE = 90
 
 PUBLISH_TIMEOUT = 3.0
 
-#: The ways to say no.
+#: The statuses of a refusal.
 NOS = ("/broker-unavailable", "/publish-unconfirmed", "/replies-unavailable")
 
 
 class Stack:
-    """Web process and worker, one of whose servers is reached through a proxy."""
+    """A web process and a worker that reach one of their servers through a proxy."""
 
     def __init__(self, url: str, server: RabbitMQ | Redis, proxy: Proxy) -> None:
         self.url, self.server, self.proxy = url, server, proxy
@@ -55,7 +55,7 @@ def stack(request: pytest.FixtureRequest) -> Stack:
 
 
 def on_the_way(how: Callable[[Proxy], None]) -> Callable[[Stack, float], Awaitable[None]]:
-    """A fault of the proxy, which ends after some seconds."""
+    """Start a fault of the proxy, and end it after some seconds."""
 
     async def fault(stack: Stack, seconds: float) -> None:
         how(stack.proxy)
@@ -89,9 +89,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "seconds"), FAULTS.values(), ids=FAULTS)
-def test_what_is_in_flight_survives(
-    stack: Stack, fault: Callable[[Stack, float], Awaitable[None]], seconds: float
-) -> None:
+def test_held_requests_survive(stack: Stack, fault: Callable[[Stack, float], Awaitable[None]], seconds: float) -> None:
     async def conversation() -> None:
         client = Client(stack.url)
         calm = await rate_of_unrelated_requests(client, asyncio.sleep(2))
@@ -101,21 +99,21 @@ def test_what_is_in_flight_survives(
         crowd = asyncio.create_task(client.crowd([f"/sleep/{nap:.2f}/{DEADLINE}" for nap in naps]))
         await all_confirmed(client, 100)
 
-        # When the fault comes and goes, and others ask meanwhile
+        # When the fault comes and goes, and new requests arrive meanwhile
         async with keep_asking(client) as newcomers:
             troubled = await rate_of_unrelated_requests(client, fault(stack, seconds))
             restored = time.monotonic()
             await first_success(client)
             recovered = time.monotonic()
 
-        # Then those that were held have their right result
+        # Then the held requests have their right result
         answers = await crowd
         assert statuses(answers) == {200}, [answer for answer in answers if answer.status != 200][:3]
         assert [answer.body for answer in answers] == [str(float(f"{nap:.2f}")) for nap in naps]
-        # and the newcomers theirs, or a clear no in time
+        # and the new requests have theirs, or a refusal in time
         for answer, timer in newcomers:
             assert_right_or_clear_no(answer, timer)
-        # and service is normal again, and unrelated requests never noticed
+        # and service is normal again, and unrelated requests were not delayed
         afterwards = await client.crowd([f"/add?x={number}&y=1" for number in range(50)])
         assert [answer.body for answer in afterwards] == [str(number + 1) for number in range(50)]
         print(f"unrelated requests a second: {calm:.1f} before, {troubled:.1f} during")

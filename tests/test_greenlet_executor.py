@@ -1,4 +1,4 @@
-"""``run_on_executor`` on greenlets: nothing wakes this loop but the executor, and nothing may make it wait."""
+"""``run_on_executor`` on greenlets: only the executor wakes this loop, and nothing may block it."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ watchman.watch()
 
 
 def run(conversation: str) -> str:
-    """What this coroutine's body prints, in a patched process of its own."""
+    """Run this coroutine's body in a separate, patched process; return its output."""
     done = converse(PREAMBLE, conversation)
     assert ALARM not in done.stderr
     return done.stdout.strip()
 
 
 def test_an_idle_loop_gets_the_result_when_it_is_there() -> None:
-    assert run("print(await work.nap(0.2))") == "0.2"  # or it never comes, since nothing else wakes the loop
+    assert run("print(await work.nap(0.2))") == "0.2"  # nothing else wakes the loop
 
 
-def test_two_at_once_and_the_others_after_them() -> None:
+def test_two_run_at_once_and_the_others_after_them() -> None:
     told = run("""
 ended = await asyncio.gather(*(work.nap(0.2) for _ in range(4)))
 print(len(ended), work.most)

@@ -1,4 +1,4 @@
-"""What no handler gets to see: bodies that are too large, clients that are too slow, and what is no HTTP."""
+"""Requests that reach no handler: bodies that are too large, clients that are too slow, and malformed HTTP."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ CHUNK = b"%x\r\n%s\r\n" % (len(PIECE), PIECE)
 HUNDRED_MB = 100 * 2**20
 FEW_MB = 8 * 2**20
 
-#: Plain Tornado's handlers and ours, the HTTP interface, a handler that streams, and none at all.
+#: Paths of a plain Tornado handler, our own, the HTTP interface, a streaming handler, and no handler.
 PATHS = ["/", "/plain/1", "/upload", "/v1/tasks/add", "/livez", "/nothing-here"]
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[Web]:
+def server() -> Iterator[Web]:
     with Web() as process:
         yield process
 
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Web]:
-    """Waits a second for headers, and another for the body."""
+    """A process that waits one second for headers and one for the body."""
     with Web(RINGBACK_IDLE_TIMEOUT="1", RINGBACK_BODY_TIMEOUT="1") as process:
         yield process
 
@@ -65,14 +65,14 @@ def in_chunks(body: bytes) -> bytes:
 
 
 def answer(connection: socket.socket, method: str = "POST") -> tuple[HTTPResponse, bytes]:
-    """One answer, whole."""
+    """Read one complete answer."""
     response = HTTPResponse(connection, method=method)
     response.begin()
     return response, response.read()
 
 
 def is_refused(connection: socket.socket) -> bool:
-    """Whether the 413 comes whole, and our side of the connection ends after it."""
+    """Whether the 413 arrives complete, and the server closes its side after it."""
     response, body = answer(connection)
     assert (response.status, response.headers["Content-Type"]) == (413, "application/problem+json")
     assert response.headers["Connection"] == "close"
@@ -89,7 +89,7 @@ def send_all_and_end(connection: socket.socket, data: bytes) -> None:
 
 
 def the_rest(connection: socket.socket) -> bytes:
-    """What comes until the connection is closed, in whichever way."""
+    """Read until the connection is closed or reset."""
     received = b""
     with suppress(ConnectionError):
         while data := connection.recv(2**16):
@@ -98,7 +98,7 @@ def the_rest(connection: socket.socket) -> bytes:
 
 
 def neighbour_is_well(web: Web, neighbour: HTTPConnection) -> bool:
-    """Whether a connection that was there before is served, and the log has nothing to tell."""
+    """Whether an older connection is served, and the log has no error."""
     neighbour.request("GET", "/i_want_you_now")
     served = neighbour.getresponse().read() == b"i want you, right now!"
     return served and "Traceback" not in web.output and "Uncaught" not in web.output
@@ -121,17 +121,17 @@ def descriptors(web: Web) -> int:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("more", [[], ["Expect: 100-continue"]])
 def test_an_announced_body_over_the_limit_is_refused_before_a_byte_of_it_is_sent(
-    door: Web, path: str, more: list[str]
+    server: Web, path: str, more: list[str]
 ) -> None:
-    with connected(door) as connection:
+    with connected(server) as connection:
         connection.sendall(head(f"Content-Length: {LIMIT + 1}", *more, path=path))
 
         assert is_refused(connection)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_chunked_body_is_refused_as_soon_as_it_passes_the_limit(door: Web, path: str) -> None:
-    with connected(door) as connection:
+def test_a_chunked_body_is_refused_as_soon_as_it_passes_the_limit(server: Web, path: str) -> None:
+    with connected(server) as connection:
         connection.sendall(head("Transfer-Encoding: chunked", path=path) + CHUNK * (LIMIT // len(PIECE)))
         assert select([connection], [], [], 0.1)[0] == []  # not yet
 
@@ -141,17 +141,17 @@ def test_a_chunked_body_is_refused_as_soon_as_it_passes_the_limit(door: Web, pat
 
 
 @pytest.mark.parametrize("piece", [PIECE, CHUNK], ids=["content-length", "chunked"])
-def test_a_client_that_goes_on_sending_reads_the_413_all_the_same(door: Web, piece: bytes) -> None:
+def test_a_client_that_goes_on_sending_can_read_the_413(server: Web, piece: bytes) -> None:
     framing = "Transfer-Encoding: chunked" if piece is CHUNK else f"Content-Length: {HUNDRED_MB}"
-    before = door.rss()
+    before = server.rss()
     largest = 0
 
-    with connected(door) as connection:
+    with connected(server) as connection:
         connection.sendall(head(framing))
         for number in range(HUNDRED_MB // len(PIECE)):
             connection.sendall(piece)
             if number % 100 == 0:
-                largest = max(largest, door.rss())
+                largest = max(largest, server.rss())
 
         assert is_refused(connection)
     print(f"RSS {before / 2**20:.1f} MiB, at most {largest / 2**20:.1f} MiB meanwhile")
@@ -170,11 +170,11 @@ def test_the_413_names_the_limit_and_its_variable() -> None:
 
 @pytest.mark.parametrize("framed", [with_length, in_chunks])
 def test_the_relay_takes_a_body_of_exactly_the_limit_and_no_byte_more(
-    door: Web, framed: Callable[[bytes], bytes]
+    server: Web, framed: Callable[[bytes], bytes]
 ) -> None:
     body = b"abcdefghi" + b"x" * (LIMIT - 9)
 
-    with connected(door) as connection:
+    with connected(server) as connection:
         connection.sendall(framed(body))
         response, reply = answer(connection)
         assert (response.status, reply) == (200, b"cde")
@@ -183,15 +183,15 @@ def test_the_relay_takes_a_body_of_exactly_the_limit_and_no_byte_more(
         assert is_refused(connection)
 
 
-def test_a_length_beyond_all_numbers_is_refused_too(door: Web) -> None:
-    with connected(door) as connection:
+def test_a_length_of_40_digits_is_refused(server: Web) -> None:
+    with connected(server) as connection:
         connection.sendall(head(f"Content-Length: {'9' * 40}"))
 
         assert is_refused(connection)
 
 
-def test_the_answer_to_head_has_no_body(door: Web) -> None:
-    with connected(door) as connection:
+def test_the_answer_to_head_has_no_body(server: Web) -> None:
+    with connected(server) as connection:
         connection.sendall(head(f"Content-Length: {LIMIT + 1}", method="HEAD"))
 
         response, _ = answer(connection, "HEAD")
@@ -200,16 +200,16 @@ def test_the_answer_to_head_has_no_body(door: Web) -> None:
         assert the_rest(connection) == b""
 
 
-def test_a_handler_that_streams_is_told_that_its_request_is_over(door: Web) -> None:
-    with connected(door) as connection:
+def test_a_streaming_handler_learns_that_its_request_is_over(server: Web) -> None:
+    with connected(server) as connection:
         connection.sendall(head("Transfer-Encoding: chunked", path="/upload") + CHUNK * (LIMIT // len(PIECE) + 1))
 
         assert is_refused(connection)
-        run(nothing_left_behind(Client(door.url)))  # while the client is still there
+        run(nothing_left_behind(Client(server.url)))  # while the client is still there
 
 
-def test_no_413_is_mixed_into_an_answer_that_is_under_way(door: Web) -> None:
-    with connected(door) as connection:
+def test_no_413_is_mixed_into_an_answer_that_has_begun(server: Web) -> None:
+    with connected(server) as connection:
         connection.sendall(head("Transfer-Encoding: chunked", path="/upload?early"))
         early = connection.recv(2**16)
         with suppress(ConnectionError):
@@ -220,7 +220,7 @@ def test_no_413_is_mixed_into_an_answer_that_is_under_way(door: Web) -> None:
         assert b" 413 " not in received
 
 
-def test_a_refused_client_does_not_hold_up_the_end() -> None:
+def test_a_refused_client_does_not_delay_the_shutdown() -> None:
     with Web("app.py") as web, connected(web) as connection:
         connection.sendall(head(f"Content-Length: {LIMIT + 1}"))
         assert is_refused(connection)
@@ -231,8 +231,8 @@ def test_a_refused_client_does_not_hold_up_the_end() -> None:
 # -- as before
 
 
-def test_a_connection_serves_one_post_after_the_other(door: Web) -> None:
-    with neighbour_of(door) as connection:
+def test_a_connection_serves_one_post_after_the_other(server: Web) -> None:
+    with neighbour_of(server) as connection:
         own = connection.sock
         for _ in range(3):
             connection.request("POST", "/", b"abcdefghi")
@@ -240,8 +240,8 @@ def test_a_connection_serves_one_post_after_the_other(door: Web) -> None:
         assert connection.sock is own
 
 
-def test_a_client_that_asks_before_it_sends_is_told_to_go_on(door: Web) -> None:
-    with connected(door) as connection:
+def test_a_client_that_expects_100_continue_gets_it(server: Web) -> None:
+    with connected(server) as connection:
         connection.sendall(head("Content-Length: 9", "Expect: 100-continue"))
         assert b" 100 " in connection.recv(2**16)
 
@@ -250,15 +250,15 @@ def test_a_client_that_asks_before_it_sends_is_told_to_go_on(door: Web) -> None:
         assert answer(connection)[1] == b"cde"
 
 
-def test_a_handler_that_streams_gets_all_up_to_the_limit(door: Web) -> None:
-    with connected(door) as connection:
+def test_a_streaming_handler_gets_a_body_up_to_the_limit(server: Web) -> None:
+    with connected(server) as connection:
         connection.sendall(head(f"Content-Length: {LIMIT}", path="/upload") + b"x" * LIMIT)
 
         assert answer(connection)[1] == b"%d" % LIMIT
 
 
 def an_idle_request_is_cut(web: Web) -> None:
-    """Begin a request, and wait until the server has closed its connection because it is idle."""
+    """Begin a request, and wait until the server has closed the idle connection."""
     with connected(web) as connection:
         connection.sendall(head()[:-2])
         assert connection.recv(1) == b""
@@ -299,14 +299,14 @@ def test_an_idle_connection_is_closed_after_its_answer(impatient: Web) -> None:
         assert connection.recv(1) == b""
 
 
-def test_of_slow_clients_that_were_cut_nothing_is_left(impatient: Web) -> None:
+def test_slow_clients_that_were_cut_leave_nothing_behind(impatient: Web) -> None:
     half_a_body = "Content-Length: 100000"
     beginnings = [
         head()[:-2],
         head(half_a_body) + b"x" * 50_000,
         head(half_a_body, path="/upload") + b"x" * 50_000,
         head("Transfer-Encoding: chunked") + CHUNK,
-        head(f"Content-Length: {LIMIT + 1}"),  # which is refused, and does not go
+        head(f"Content-Length: {LIMIT + 1}"),  # a refused client that stays
     ]
 
     def two_hundred() -> int:
@@ -364,15 +364,15 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_http_is_refused_without_a_trace(door: Web, name: str) -> None:
+def test_malformed_http_is_refused_without_a_traceback(server: Web, name: str) -> None:
     if name == "chunk without an end" and tornado.version_info < (6, 6):
         pytest.skip("Tornado 6.5 asserts what a chunk ends with (http1connection.py), and logs the AssertionError")
-    with neighbour_of(door) as neighbour, connected(door) as connection:
+    with neighbour_of(server) as neighbour, connected(server) as connection:
         send_all_and_end(connection, MALFORMED[name])
         received = the_rest(connection)
 
         assert received == b"" or received.startswith(b"HTTP/1.1 4")
-        assert neighbour_is_well(door, neighbour)
+        assert neighbour_is_well(server, neighbour)
 
 
 METHODS = st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS", "get", "", "\0"])
@@ -392,11 +392,11 @@ REQUESTS = st.builds(
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(sent=st.binary(max_size=300) | REQUESTS | st.lists(REQUESTS, max_size=3).map(b"".join))
 @example(sent=b"")
-def test_whatever_comes_is_no_error_of_ours(door: Web, sent: bytes) -> None:
-    with connected(door) as connection:
+def test_no_input_causes_an_error_of_ours(server: Web, sent: bytes) -> None:
+    with connected(server) as connection:
         send_all_and_end(connection, sent)
         received = the_rest(connection)
-    with neighbour_of(door) as neighbour:
-        assert neighbour_is_well(door, neighbour)
+    with neighbour_of(server) as neighbour:
+        assert neighbour_is_well(server, neighbour)
     assert received == b"" or received.startswith((b"HTTP/1.1 1", b"HTTP/1.1 2", b"HTTP/1.1 3", b"HTTP/1.1 4"))
     assert b"\r\nHTTP/1.1 5" not in received

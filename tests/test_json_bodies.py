@@ -1,4 +1,4 @@
-"""What is no call, sent as one: each body is answered 4xx at once, whatever its bytes are."""
+"""Bodies that are no call: each is answered 4xx at once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NO_CALLS = {
     "many arguments": b'{"kwargs":{' + b",".join(b'"k%d":1' % number for number in MANY) + b"}}",
 }
 
-#: An eta and an expiry that some time zone has no date for, for each path.
+#: Moments that have no date in some time zone.
 NO_MOMENTS = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
 
 
@@ -64,7 +64,7 @@ def connection(embedded: Web) -> Iterator[HTTPConnection]:
 
 
 def post(connection: HTTPConnection, path: str, body: bytes) -> tuple[int, bytes]:
-    """Send a body; return the status and the answer."""
+    """Post a body; return the status and the answer."""
     connection.request("POST", path, body, {"Content-Type": "application/json"})
     response = connection.getresponse()
     return response.status, response.read()
@@ -72,7 +72,7 @@ def post(connection: HTTPConnection, path: str, body: bytes) -> tuple[int, bytes
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("body", NO_CALLS.values(), ids=NO_CALLS)
-def test_what_is_no_call_is_refused_at_little_cost_and_in_few_words(
+def test_a_body_that_is_no_call_is_refused_cheaply_and_briefly(
     embedded: Web, connection: HTTPConnection, path: str, body: bytes
 ) -> None:
     before = spent(embedded.pid)
@@ -84,7 +84,7 @@ def test_what_is_no_call_is_refused_at_little_cost_and_in_few_words(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_of_a_key_that_is_said_twice_the_last_counts(connection: HTTPConnection, path: str) -> None:
+def test_the_last_of_two_equal_keys_counts(connection: HTTPConnection, path: str) -> None:
     status, answer = post(connection, path, b'{"args":["a"],"args":["b"]}')
 
     assert (status, b'"result": "b"' in answer) == (200, True)
@@ -119,7 +119,7 @@ TOKENS = st.sampled_from(
 BODIES = st.binary(max_size=200) | st.lists(TOKENS, max_size=15).map(b"".join)
 
 
-def test_whatever_the_body_is_the_answer_is_no_error_of_ours(embedded: Web, connection: HTTPConnection) -> None:
+def test_no_body_causes_an_error_of_ours(embedded: Web, connection: HTTPConnection) -> None:
     before, count = spent(embedded.pid), 0
 
     @settings(max_examples=300, deadline=None, derandomize=True, database=None)

@@ -1,4 +1,4 @@
-"""The walls of the house: which wing may import which, and which names stay in their rooms."""
+"""The layers of the package: which wing may import which, and which names stay in their modules."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ringback import upgrade_guard
 
 PACKAGE = Path(upgrade_guard.__file__).parent
 
-#: The wings, in the order in which a request passes them, and what both ends of a connection share.
+#: The wings, in the order in which a request passes them; then ``wire`` and ``worker``.
 WINGS = {"web", "api", "runs", "calls", "publish", "replies", "broker", "wire", "worker"}
 
-#: The ground floor's doorbells, which may import wings; the other modules on it may not.
-DOORBELLS = {"ringback", "ringback.__main__", "ringback.cli"}
+#: The top-level modules that may import wings; the other top-level modules may not.
+ENTRY_POINTS = {"ringback", "ringback.__main__", "ringback.cli"}
 
-#: Which wings a wing never imports.
+#: The wings that each wing never imports; ``""`` is the top level.
 NEVER = {
     "web": {"api", "runs"},
     "api": {"publish", "replies", "broker", "wire", "worker"},
@@ -35,7 +35,7 @@ NEVER = {
 }
 
 #: The modules that may touch a private name of Celery.
-CELERYS_FRIENDS = re.compile(r"ringback\.(calls\.(celery_app|call)|publish\.celery_amqp|replies\.\w+|worker\.\w+)")
+MAY_TOUCH_CELERY = re.compile(r"ringback\.(calls\.(celery_app|call)|publish\.celery_amqp|replies\.\w+|worker\.\w+)")
 
 
 @cache
@@ -50,7 +50,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """What a module imports, for types and inside functions too: each module, and the name taken from it."""
+    """A module's imports, also those for types and inside functions: each module, and the name taken from it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
@@ -68,28 +68,28 @@ def targets(name: str) -> set[str]:
 
 
 def wing(name: str) -> str:
-    """The wing of a module; empty for the ground floor."""
+    """The wing of a module; empty for a top-level module."""
     second = name.split(".")[1] if "." in name else ""
     return second if second in WINGS else ""
 
 
-def test_every_wing_has_a_caption() -> None:
+def test_every_wing_has_a_docstring() -> None:
     assert {wing(name) for name in modules()} == WINGS | {""}
     for each in WINGS:
         caption = ast.get_docstring(modules()[f"ringback.{each}"]) or ""
         assert caption.splitlines()[0].endswith("."), each
 
 
-def test_the_ground_floor_is_small() -> None:
+def test_the_top_level_is_small() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 8
 
 
-@pytest.mark.parametrize("name", sorted(set(modules()) - DOORBELLS))
+@pytest.mark.parametrize("name", sorted(set(modules()) - ENTRY_POINTS))
 def test_no_wing_imports_what_it_never_does(name: str) -> None:
     assert not {wing(target) for target in targets(name)} & NEVER[wing(name)]
 
 
-def test_a_wing_is_entered_by_its_door() -> None:
+def test_a_wing_is_imported_through_its_init() -> None:
     allowed = {"ringback.runs.redis_store", "ringback.runs.shared"}  # imported where processes share runs
     for name in set(modules()) - {"ringback"}:
         for target in targets(name):
@@ -114,19 +114,19 @@ def test_no_import_runs_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
-def test_only_the_http_side_knows_tornado(name: str) -> None:
+def test_only_the_http_side_imports_tornado(name: str) -> None:
     foreign = {module.partition(".")[0] for module, _ in imports(modules()[name])}
     assert "tornado" not in foreign or wing(name) in ("web", "api") or name == "ringback.cli"
 
 
 @pytest.mark.parametrize("name", sorted(name for name in modules() if wing(name) in ("worker", "wire")))
-def test_a_worker_gets_nothing_of_the_web_process(name: str) -> None:
+def test_a_worker_imports_nothing_of_the_web_process(name: str) -> None:
     foreign = {module.partition(".")[0] for module, _ in imports(modules()[name])}
     assert not foreign & {"tornado", "gevent", "pydantic", "prometheus_client"}
 
 
 def private_names(tree: ast.Module) -> set[str]:
-    """The private names that a module takes from other things than ``self`` and ``cls``."""
+    """The private attributes that a module uses of objects other than ``self`` and ``cls``."""
     taken = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr):
@@ -137,7 +137,7 @@ def private_names(tree: ast.Module) -> set[str]:
 
 
 def own_names() -> set[str]:
-    """The private names that the package gives itself."""
+    """The private names that the package defines."""
     own: set[str] = set()
     for tree in modules().values():
         for node in ast.walk(tree):
@@ -158,9 +158,9 @@ def test_every_private_name_of_a_library_is_guarded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
-def test_only_celerys_friends_touch_its_private_names(name: str) -> None:
+def test_only_the_listed_modules_touch_celerys_private_names(name: str) -> None:
     of_celery = set(re.findall(r"\b_[a-z]\w*", " ".join(upgrade_guard.CELERY + upgrade_guard.WORKER)))
-    if not CELERYS_FRIENDS.fullmatch(name) and name != "ringback.upgrade_guard":
+    if not MAY_TOUCH_CELERY.fullmatch(name) and name != "ringback.upgrade_guard":
         assert not private_names(modules()[name]) & of_celery
         assert not {module for module, _ in imports(modules()[name]) if re.match(r"celery\..*\b_", module)}
 
@@ -173,9 +173,9 @@ def test_no_private_name_crosses_a_wing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name in modules() if wing(name) in ("web", "api", "runs", "")))
-def test_the_core_is_entered_by_its_door(name: str) -> None:
+def test_the_core_is_used_through_the_switchboard(name: str) -> None:
     attributes = {node.attr for node in ast.walk(modules()[name]) if isinstance(node, ast.Attribute)}
-    assert not attributes & {"outbox", "amqp", "ledger", "hop"}
+    assert not attributes & {"outbox", "amqp", "ledger", "loop_queue"}
 
 
 def test_files_and_functions_are_short() -> None:

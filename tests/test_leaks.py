@@ -11,10 +11,10 @@ from client import Answer, Client, look_inside, nothing_left_behind, run, status
 from servers import RabbitMQ, Redis
 from stack import Web, Worker
 
-#: Requests of each of the three kinds in one wave.
+#: The requests of each kind in one wave; there are three kinds.
 KIND = 100
 
-#: A wave sends three kinds of requests, and returns what each kind was answered.
+#: A wave sends three kinds of requests, and returns the answers of each kind.
 Wave = Callable[[Client], Awaitable[list[list[Answer]]]]
 
 
@@ -46,12 +46,12 @@ def test_20_000_runs_take_no_more_memory_than_they_may(rabbitmq: RabbitMQ, worke
         first, second = run(two_halves(web, wave, 10_000, ({200}, {200, 202}, {599})))
 
     assert second < 1.05 * first
-    assert second - idle < 30 * 2**20  # of which 4 are for results
+    assert second - idle < 30 * 2**20  # 4 MB of them for results
 
 
 @pytest.mark.parametrize("results", ["rpc", "redis", "shared"])
-def test_a_held_call_is_seen_inside_and_then_no_more(rabbitmq: RabbitMQ, redis: Redis, results: str) -> None:
-    """The other tests trust ``/inside``: what it shows of a call must not always be nothing."""
+def test_inside_shows_a_held_call_until_it_is_answered(rabbitmq: RabbitMQ, redis: Redis, results: str) -> None:
+    """``/inside`` shows a held call; otherwise the other tests' check for leaks would always pass."""
     more = {"rpc": {}, "redis": {"RESULT_BACKEND": redis.url}, "shared": {"REDIS_URL": redis.url}}[results]
     tables = {"ledger", "held", "known", *({"wanted"} if more else ())}
     variables = {"BROKER_URL": rabbitmq.url, "TASK_QUEUE": f"inside-{results}", **more}

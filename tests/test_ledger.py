@@ -1,4 +1,4 @@
-"""The ledger's rule, a call is settled once, as histories of what may happen to one."""
+"""The ledger settles each call once: tables of histories."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_call_is_settled_exactly_once(ledger: Ledger[str]) -> None:
     assert len(ledger) == 0
 
 
-def test_a_call_that_never_entered_is_nobodys(ledger: Ledger[str]) -> None:
+def test_a_call_that_never_entered_cannot_be_settled(ledger: Ledger[str]) -> None:
     assert ledger.settle("stranger") is None
 
 
@@ -61,7 +61,7 @@ def test_a_settled_call_is_never_overdue(ledger: Ledger[str], clock: Clock) -> N
     assert ledger.overdue() == []
 
 
-def test_an_id_that_enters_again_has_its_new_deadline_only(ledger: Ledger[str], clock: Clock) -> None:
+def test_an_id_that_enters_again_has_only_its_new_deadline(ledger: Ledger[str], clock: Clock) -> None:
     ledger.enter("a", "first", deadline=1)
     ledger.settle("a")
     ledger.enter("a", "second", deadline=10)

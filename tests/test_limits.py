@@ -1,4 +1,4 @@
-"""A clear no, at once: the outbox is full, the broker has blocked publishing, there is no broker at all."""
+"""Calls are refused at once when the outbox is full, the broker blocks publishing, or there is no broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from servers import RabbitMQ, free_port, need
 from stack import Web, Worker, through_a_proxy
 
 
-def test_a_full_outbox_says_so_at_once_and_publishes_nothing(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+def test_a_full_outbox_refuses_at_once_and_publishes_nothing(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
     limit, count = 10, tmp_path / "count"
     path = f"/count_to?path={count}"
 
@@ -22,7 +22,7 @@ def test_a_full_outbox_says_so_at_once_and_publishes_nothing(rabbitmq: RabbitMQ,
         waiting = asyncio.create_task(client.crowd([path] * limit))
         await until_inside(client, lambda inside: inside["outbox"] + inside["in_flight"] == limit)
         refused = [await client.fetch(path) for _ in range(30)]
-        assert not waiting.done()  # so the refused have waited for nothing
+        assert not waiting.done()  # so the refused requests did not wait
         unconfirmed = await waiting
         proxy.restore()
         await first_success(client)
@@ -65,21 +65,21 @@ def test_a_blocked_broker_delays_no_unrelated_request() -> None:
         for answer in (first, second):
             assert answer.status == 503
             assert answer.headers["Retry-After"]
-        # Once it is known, the no comes at once, before a message is made that would have to be given up.
+        # Once the process knows that it is blocked, it refuses calls at once, before it makes their messages.
         assert given_up == web.output.count("not published") == 1
 
     with need(RabbitMQ) as broker, Worker(BROKER_URL=broker.url), Web(BROKER_URL=broker.url) as web:
         run(conversation())
 
 
-def test_work_that_nobody_waits_for_any_more_is_not_done(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+def test_a_call_past_its_deadline_is_not_run(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
     count = tmp_path / "count"
     variables = {"BROKER_URL": rabbitmq.url, "TASK_QUEUE": "late-work"}
 
     with Web(RINGBACK_DEADLINE="0.5", **variables) as web:
         assert get(web.url, f"/count_to?path={count}").status == 504
         with Worker(**variables):
-            assert get(web.url, "/add?x=1&y=2").status == 200  # whatever came before has been taken or dropped
+            assert get(web.url, "/add?x=1&y=2").status == 200  # the worker has taken or dropped all earlier messages
 
     assert not count.exists()
 
@@ -93,7 +93,7 @@ def test_without_a_broker_the_process_starts_and_says_so() -> None:
         assert get(web.url, "/i_want_you_now").status == 200
 
 
-def test_too_many_waited_for_is_said_at_once(rabbitmq: RabbitMQ, worker: Worker) -> None:
+def test_too_many_waiting_calls_are_refused_at_once(rabbitmq: RabbitMQ, worker: Worker) -> None:
     async def conversation() -> None:
         client = Client(web.url)
         held = [asyncio.create_task(client.fetch("/sleep/2/60")), asyncio.create_task(client.call("sleep", 2))]

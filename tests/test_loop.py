@@ -1,4 +1,4 @@
-"""The loop and gevent's hub, in turn: neither keeps the other from what it has to do."""
+"""The loop and gevent's hub run in turn, and neither starves the other."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ future = loop.create_future()
 
 
 def run(conversation: str) -> str:
-    """What this coroutine's body prints, on our loop in a patched process of its own."""
+    """Run this coroutine's body on our loop in a separate, patched process; return its output."""
     return converse(PREAMBLE, BEGINNING + conversation, runner="Loop().run_until_complete").stdout
 
 
 @pytest.mark.parametrize("spawn", ["gevent.spawn_later(0.05, {})", "gevent.get_hub().threadpool.spawn({})"])
-def test_greenlets_and_threads_wake_it(spawn: str) -> None:
+def test_greenlets_and_threads_wake_the_loop(spawn: str) -> None:
     work = spawn.format("loop.call_soon_threadsafe, future.set_result, 'awake'")
 
     assert run(f"{work}\nprint(await wait(future))") == "awake\n"
@@ -41,7 +41,7 @@ def test_a_wake_up_while_it_runs_is_not_lost() -> None:
     assert run("loop.call_soon_threadsafe(future.set_result, 'awake')\nprint(await wait(future))") == "awake\n"
 
 
-def test_signals_wake_it() -> None:
+def test_signals_wake_the_loop() -> None:
     assert (
         run(
             """

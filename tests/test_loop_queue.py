@@ -1,4 +1,4 @@
-"""What other greenlets post reaches the loop in order, and a burst wakes it once."""
+"""Functions that other greenlets post reach the loop in order, and a burst wakes the loop once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stack import converse
 
 
 class CountingLoop:
-    """A loop that notes what wakes it, and runs when the test says."""
+    """A loop that records its wake-ups, and runs when the test calls ``run``."""
 
     def __init__(self) -> None:
         self.wake_ups: list[object] = []
@@ -45,7 +45,7 @@ def test_a_burst_of_posts_wakes_the_loop_once(loop: CountingLoop) -> None:
     assert seen == list(range(100))
 
 
-def test_a_post_after_the_burst_wakes_it_again(loop: CountingLoop) -> None:
+def test_a_post_after_the_burst_wakes_the_loop_again(loop: CountingLoop) -> None:
     queue, seen = LoopQueue(loop), []  # type: ignore[arg-type, var-annotated]
     queue.post(seen.append, 1)
     loop.run()
@@ -113,7 +113,7 @@ def test_the_loop_gets_its_turn_between_two_passes(loop: CountingLoop) -> None:
     assert len(loop.wake_ups) == 1
 
 
-def test_a_greenlet_that_is_killed_ends_the_wait_for_it() -> None:
+def test_a_killed_greenlet_ends_the_wait_for_its_result() -> None:
     preamble = """
 from gevent import monkey
 monkey.patch_all()
@@ -133,7 +133,7 @@ except RuntimeError as error:
     assert "killed: GreenletExit" in converse(preamble, conversation).stdout
 
 
-def test_it_wakes_a_real_loop() -> None:
+def test_a_post_wakes_a_real_loop() -> None:
     async def conversation() -> str:
         future = asyncio.get_running_loop().create_future()
         queue = LoopQueue(asyncio.get_running_loop())

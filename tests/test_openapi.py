@@ -1,4 +1,4 @@
-"""``/openapi.json``: valid, true of the running server, and shown by ``/docs``."""
+"""``/openapi.json`` is valid, describes the running server truly, and is shown by ``/docs``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from openapi_spec_validator import validate
 from client import get
 from stack import SUPPORT, Web, environment
 
-#: Tasks that do not fail by themselves, whatever they get.
+#: Tasks that fail for no arguments.
 TASKS = "echo misbehaving_tasks.give misbehaving_tasks.typed"
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Web]:
-    """A process that holds no request for long."""
+    """A process with a short deadline, so that no request is held for long."""
     command = [sys.executable, "-m", "ringback", "--app=misbehaving_tasks", "--port=0"]
     with Web(command=command, RINGBACK_TASKS=TASKS, RINGBACK_DEADLINE="0.3") as web:
         yield web

@@ -1,4 +1,4 @@
-"""The outbox keeps order and limit."""
+"""The outbox keeps its messages in order and within its limit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_full_outbox_refuses_and_keeps_what_it_has() -> None:
     assert ids(outbox.take_all()) == ["a", "b"]
 
 
-def test_what_is_in_flight_counts_towards_the_limit() -> None:
+def test_messages_in_flight_count_towards_the_limit() -> None:
     outbox = Outbox(limit=1)
     put(outbox, message("a"))
     outbox.take_all()
@@ -54,7 +54,7 @@ def test_what_is_in_flight_counts_towards_the_limit() -> None:
     put(outbox, message("b"))
 
 
-def test_what_is_put_back_goes_first() -> None:
+def test_messages_that_are_put_back_go_first() -> None:
     outbox = Outbox(limit=3)
     put(outbox, message("a"))
     put(outbox, message("b"))
@@ -67,7 +67,7 @@ def test_what_is_put_back_goes_first() -> None:
     assert ids(outbox.take_all()) == ["a", "b", "new"]
 
 
-def test_it_is_done_when_nothing_is_in_it_or_in_flight() -> None:
+def test_the_outbox_is_done_when_it_is_empty_and_nothing_is_in_flight() -> None:
     outbox = Outbox(limit=2)
     assert outbox.done.is_set()
 
@@ -80,7 +80,7 @@ def test_it_is_done_when_nothing_is_in_it_or_in_flight() -> None:
     assert outbox.done.is_set()
 
 
-def test_old_messages_are_taken_out_alone() -> None:
+def test_only_old_messages_are_taken_out() -> None:
     outbox = Outbox(limit=10)
     for call_id, born in (("older", 0.5), ("old", 1.0), ("young", 9.0)):
         put(outbox, message(call_id, born))
@@ -90,7 +90,7 @@ def test_old_messages_are_taken_out_alone() -> None:
     assert not outbox.withdraw("old")
 
 
-def test_a_deadline_is_told_to_broker_and_worker() -> None:
+def test_a_deadline_goes_to_broker_and_worker() -> None:
     one = message("a")
     assert one.expires is None
 

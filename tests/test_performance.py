@@ -1,6 +1,6 @@
 """What a request costs the web process stays near what bare Tornado and bare py-amqp cost, measured side by side.
 
-CPU time, and a ratio within one run: how fast or how busy the machine is falls out of both. ``make bench`` has the
+The test compares CPU times within one run, so the machine's speed and load do not matter. ``make bench`` has the
 figures; the limits here are so far above them that only a lost optimisation reaches them.
 """
 
@@ -17,7 +17,8 @@ from benchmarks.rounds import Rounds
 from benchmarks.stage import Stage, worker
 from servers import RabbitMQ, need
 
-#: By contender: CPU of the web process, by the floor. Measured 1.3 and 1.7; before anything was optimised 3.7 and 4.4.
+#: For each contender: CPU of the web process as a multiple of the floor.
+#: Measured 1.3 and 1.7; before anything was optimised 3.7 and 4.4.
 LIMITS = {"callback": 2.5, "by-name": 3.0}
 
 

@@ -1,4 +1,4 @@
-"""What the tests' own proxy and servers promise; all in plain threads."""
+"""The tests' own proxy and servers keep their promises. All code runs in plain threads."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from servers import RabbitMQ, Redis, free_port, need
 from stack import SUPPORT
 from waiting import until
 
-MOMENT = 0.2  # seconds in which bytes would have come, were they to come
-PATIENCE = 30  # seconds after which bytes will not come any more
+MOMENT = 0.2  # seconds within which any bytes would have come
+PATIENCE = 30  # seconds after which bytes count as lost
 
 Connect = Callable[[], socket.socket]
 
 
 class Echo(socketserver.BaseRequestHandler):
-    """Sends back what it gets."""
+    """A server that sends each byte back."""
 
     def handle(self) -> None:
         with suppress(ConnectionResetError):
@@ -71,7 +71,7 @@ def call(proxy: Proxy) -> socket.socket:
 
 
 def ask(client: socket.socket, question: bytes = b"hello") -> bytes:
-    """Send a question and return as many bytes of the answer."""
+    """Send bytes, and return the same number of bytes of the answer."""
     client.sendall(question)
     return receive(client, len(question))
 

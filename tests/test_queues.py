@@ -1,4 +1,4 @@
-"""How full the queues are is told, and a flood is met with a clear no; tasks with queues of their own do not wait."""
+"""Queue lengths are reported, a flood is refused, and tasks with separate queues do not wait for others."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from waiting import until
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[RabbitMQ]:
-    """One whose queues no other test fills."""
+    """A broker whose queues no other test fills."""
     with need(RabbitMQ) as server:
         yield server
 
 
 def depth(web: Web, queue: str = "celery") -> dict[str, int] | None:
-    """A queue as ``/v1/queues`` tells of it."""
+    """A queue as ``/v1/queues`` reports it."""
     queues = get(web.url, "/v1/queues").json["queues"]
     return next((found for found in queues if found["name"] == queue), None)
 
@@ -50,7 +50,7 @@ def test_a_flood_makes_the_metrics_rise_and_fall(broker: RabbitMQ) -> None:
             assert metric(web, "ringback_queue_consumers", "flood") == 1
 
 
-def test_a_queue_that_is_too_long_takes_no_more(broker: RabbitMQ) -> None:
+def test_a_call_for_a_queue_that_is_too_long_is_refused(broker: RabbitMQ) -> None:
     variables = {"BROKER_URL": broker.url, "TASK_QUEUE": "full", "RINGBACK_ROUTES": "echo:other"}
     with Web(**variables, RINGBACK_MAX_QUEUE="20") as web:
         assert statuses(flood(web, 20)) == {202}
@@ -68,7 +68,7 @@ def test_a_queue_that_is_too_long_takes_no_more(broker: RabbitMQ) -> None:
             until(lambda: get(web.url, "/add?x=1&y=2").status == 200)
 
 
-def test_a_broker_that_is_away_leaves_no_old_numbers() -> None:
+def test_without_a_broker_no_old_numbers_are_reported() -> None:
     with need(RabbitMQ) as broker, Web(BROKER_URL=broker.url) as web:
         flood(web, 3)
         until(lambda: metric(web, "ringback_queue_messages") == 3)
@@ -92,11 +92,11 @@ def test_a_slow_queue_full_of_work_does_not_delay_a_fast_one(broker: RabbitMQ) -
         assert {get(web.url, f"/add?x=1&y={number}").body for number in range(20)} == {
             str(number + 1) for number in range(20)
         }
-        assert {get(web.url, f"/v1/runs/{id}").json["state"] for id in slow} == {"QUEUED"}
+        assert {get(web.url, f"/v1/runs/{run_id}").json["state"] for run_id in slow} == {"QUEUED"}
         until(lambda: depth(web, "slow") == {"name": "slow", "messages": 16, "consumers": 1})  # four are prefetched
 
 
-def test_the_manifests_scale_by_a_metric_that_there_is(broker: RabbitMQ) -> None:
+def test_the_manifests_scale_by_an_existing_metric(broker: RabbitMQ) -> None:
     manifests = [
         manifest for path in (ROOT / "deploy").glob("*.yaml") for manifest in yaml.safe_load_all(path.read_text())
     ]
@@ -108,7 +108,7 @@ def test_the_manifests_scale_by_a_metric_that_there_is(broker: RabbitMQ) -> None
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_every_other_pool_answers(broker: RabbitMQ, pool: str) -> None:
+def test_every_other_pool_works(broker: RabbitMQ, pool: str) -> None:
     variables = {"BROKER_URL": broker.url, "TASK_QUEUE": f"pool-{pool}"}
     with Web(**variables) as web, Worker(**variables, pool=pool, WORKER_CONCURRENCY="2"):
         assert [get(web.url, f"/add?x=1&y={number}").body for number in range(20)] == [str(n + 1) for n in range(20)]
@@ -131,7 +131,7 @@ def test_a_worker_that_ends_has_acknowledged_what_it_has_run(broker: RabbitMQ, p
         assert broker.queues()[queue] == {"messages": 0, "consumers": 0}
 
 
-def test_routes_that_cannot_be_read_are_said_to_be_so() -> None:
+def test_malformed_routes_stop_the_start_with_the_reason() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import tasks"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""What README and docs show is what happens: their commands, in a clean copy of the project, with their output."""
+"""The commands in README and docs print the shown output, in a clean copy of the project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from client import get
 from servers import RabbitMQ, free_port, need
 from stack import ROOT, Process, Web, environment
 
-#: Commands that go on running; what the README shows behind them is how one sees that they have started.
+#: Commands that go on running; the output shown after them proves that they have started.
 SERVERS = (
     "make run",
     "honcho start",
@@ -37,18 +37,18 @@ def console(readme: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def files(page: str) -> Iterator[tuple[str, str]]:
-    """The blocks of code that are a file's, with its path."""
+    """The code blocks that name a file: its path and its text."""
     yield from re.findall(r"```\w+ (\S+)\n(.*?)```", page, re.DOTALL)
 
 
 def as_pattern(line: str) -> str:
-    """A shown line, in which … stands for anything."""
+    """The pattern of a shown line, in which … stands for any text."""
     return ".*".join(re.escape(part) for part in line.split("…"))
 
 
 @pytest.fixture
 def clean_copy(tmp_path: Path) -> Path:
-    """The project as a clone has it: the files that git knows or would take."""
+    """The project's files as in a clone: those that git tracks or would add."""
     listing = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True)
     for name in listing.splitlines():
         if (ROOT / name).is_file():
@@ -59,7 +59,7 @@ def clean_copy(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[RabbitMQ]:
-    """One that has no other workers."""
+    """A broker without other workers."""
     with need(RabbitMQ) as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""Orders to revoke reach the workers whatever became of their connections, and stop what they name."""
+"""Revoke commands reach the workers after every fault of their connections, and stop the tasks that they name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from waiting import until
 
 
 class Caller:
-    """A plain Celery client with a queue of its own, which reaches the broker without the proxy."""
+    """A plain Celery client with a separate queue; it connects to the broker without the proxy."""
 
     def __init__(self, app: Celery) -> None:
         self.app, self.queue = app, f"control-{os.urandom(4).hex()}"
@@ -38,11 +38,11 @@ class Caller:
         self.app.control.revoke([call.id for call in calls], terminate=terminate)
 
     def revoked(self) -> list[set[str]]:
-        """What each worker of this queue has been told to revoke."""
+        """The ids that each worker of this queue has been told to revoke."""
         workers = self.app.control.inspect(timeout=0.5).active_queues() or {}
         ours = [name for name, queues in workers.items() if queues[0]["name"] == self.queue]
-        told = self.app.control.inspect(ours, timeout=0.5).revoked() or {} if ours else {}
-        return [set(ids) for ids in told.values()]
+        answers = self.app.control.inspect(ours, timeout=0.5).revoked() or {} if ours else {}
+        return [set(ids) for ids in answers.values()]
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def why_revoked(call: AsyncResult) -> str:
     [(Proxy.cut, 3), (Proxy.stall, 15), (Proxy.blackhole, 6)],
     ids=["cut-3", "stall-15", "blackhole-6"],
 )
-def test_orders_reach_a_worker_whose_connections_break(
+def test_revoke_commands_reach_a_worker_whose_connections_break(
     rabbitmq: RabbitMQ, caller: Caller, tmp_path: Path, fault: Callable[[Proxy], None], seconds: float
 ) -> None:
     with (
@@ -73,20 +73,20 @@ def test_orders_reach_a_worker_whose_connections_break(
     ):
         until(lambda: caller.revoked() == [set()])
 
-        # Given a fault, and an order that is given meanwhile
+        # Given a fault, and a revoke command that is sent meanwhile
         fault(proxy)
         early, path = str(uuid4()), tmp_path / "early"
         caller.revoke(AsyncResult(early, app=caller.app))
         time.sleep(seconds)
         proxy.restore()
 
-        # Then tasks run again, and the order has not been lost
+        # Then tasks run again, and the command has not been lost
         assert caller.add() == 3
         until(lambda: caller.revoked() == [{early}], limit=60)
         assert why_revoked(caller.call("misbehaving_tasks.count_to", str(path), task_id=early)) == "revoked"
         assert not path.exists()
 
-        # and a new one stops a task
+        # and a new command stops a task
         path = tmp_path / "late"
         running = caller.call("misbehaving_tasks.count_and_sleep", str(path), 60)
         until(path.exists)
@@ -94,7 +94,7 @@ def test_orders_reach_a_worker_whose_connections_break(
         assert why_revoked(running) == "terminated"
         assert path.read_text() == "begun\n"
 
-        # and the worker ends as it should
+        # and the worker shuts down
         assert worker.terminate() == 0
 
 
@@ -109,8 +109,8 @@ def test_a_task_is_revoked_wherever_it_is(rabbitmq: RabbitMQ, caller: Caller, tm
         running = caller.call("misbehaving_tasks.count_and_sleep", str(tmp_path / "running"), 60)
         until((tmp_path / "running").exists)
         reserved, queued, unsent = (
-            caller.call(count, str(tmp_path / name), task_id=id)
-            for name, id in {"reserved": str(uuid4()), "queued": str(uuid4()), "unsent": early}.items()
+            caller.call(count, str(tmp_path / name), task_id=call_id)
+            for name, call_id in {"reserved": str(uuid4()), "queued": str(uuid4()), "unsent": early}.items()
         )
         caller.revoke(delayed, queued)
         caller.revoke(running, reserved, terminate=True)
@@ -121,7 +121,7 @@ def test_a_task_is_revoked_wherever_it_is(rabbitmq: RabbitMQ, caller: Caller, tm
     assert [path.name for path in tmp_path.iterdir()] == ["running"]
 
 
-def test_fifty_terminated_tasks_give_their_ten_slots_back(rabbitmq: RabbitMQ, caller: Caller) -> None:
+def test_fifty_terminated_tasks_free_their_ten_slots(rabbitmq: RabbitMQ, caller: Caller) -> None:
     with Worker(BROKER_URL=rabbitmq.url, TASK_QUEUE=caller.queue, WORKER_CONCURRENCY="10"):
         assert caller.add() == 3
         calls = [caller.call("sleep", 60) for _ in range(50)]
@@ -139,7 +139,7 @@ def twins(caller: Caller) -> Any:
     return caller.app.control.broadcast("ping", pattern="twin@*", matcher="glob", reply=True)
 
 
-def test_workers_of_one_name_get_every_order(rabbitmq: RabbitMQ, caller: Caller) -> None:
+def test_workers_of_one_name_get_every_command(rabbitmq: RabbitMQ, caller: Caller) -> None:
     variables = {"BROKER_URL": rabbitmq.url, "TASK_QUEUE": caller.queue}
     with Worker("twin", **variables), Worker("twin", **variables):
         until(lambda: len(twins(caller)) == 2)
@@ -148,7 +148,7 @@ def test_workers_of_one_name_get_every_order(rabbitmq: RabbitMQ, caller: Caller)
         assert [caller.add() for _ in range(20)] == [3] * 20
 
 
-def test_the_embedded_worker_stops_what_is_cancelled(tmp_path: Path) -> None:
+def test_the_embedded_worker_stops_a_cancelled_task(tmp_path: Path) -> None:
     path = tmp_path / "running"
     with Web() as web:
         run = call(web.url, "misbehaving_tasks.count_and_sleep", str(path), 60, Prefer="respond-async").json["id"]

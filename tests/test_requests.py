@@ -1,4 +1,4 @@
-"""What the handlers of the articles answer, and when; on every broker and result backend that there is."""
+"""The answers of the articles' handlers, and their times, on every broker and result backend."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_relay_answers_with_the_reply_of_its_task(url: str) -> None:
     assert get(url, "/", method="POST", body="äöüßÄÖÜ").body == "üßÄ"
 
 
-def test_the_relay_refuses_a_body_that_is_no_text(url: str) -> None:
+def test_the_relay_refuses_a_body_that_is_not_utf_8(url: str) -> None:
     assert get(url, "/", method="POST", body=b"\xff\xfe\xfd").status == 400
 
 
@@ -84,7 +84,7 @@ def test_200_requests_at_once_are_answered_together(url: str) -> None:
 def test_the_first_request_does_not_stall(rabbitmq: RabbitMQ, worker: Worker) -> None:
     with Web(BROKER_URL=rabbitmq.url) as web:
         client = Client(web.url)
-        # The stall that this is about takes a second.
+        # The tested stall takes a second.
         first, _ = run(answered_in_order(client.fetch("/add?x=1&y=2"), client.fetch("/pause/0.9")))
 
     assert first.body == "3"
@@ -110,11 +110,11 @@ def test_a_group_is_answered_by_all_its_members(server: str, request: pytest.Fix
     assert get(request.getfixturevalue(server).url, "/group").body == "[0, 2, 4, 6, 8]"
 
 
-def test_an_error_callback_gets_what_the_callback_does_not(web: Web) -> None:
+def test_an_error_callback_gets_every_other_outcome(web: Web) -> None:
     assert get(web.url, "/catch-error").body == "caught TaskFailed"
 
 
-def test_an_exception_with_two_arguments_is_told_whole(web: Web) -> None:
+def test_an_exception_with_two_arguments_is_reported_whole(web: Web) -> None:
     problem = json.loads(get(web.url, "/fail_with_two?first=a&second=b").body)
 
     assert problem["exception"]["class"] == "ValueError"
@@ -159,7 +159,7 @@ def test_an_8_mb_result_arrives_whole_and_at_once_on_an_idle_server(web: Web) ->
         idle: list[float] = []
         busy: list[float] = []
         for _ in range(3):
-            await asyncio.sleep(2)  # idle is the point
+            await asyncio.sleep(2)  # the loop must be idle
             for took in (idle, busy):
                 answer = await client.fetch(f"/big?size={size}")
                 assert answer.body == "x" * size

@@ -1,29 +1,29 @@
-"""Which runs are kept."""
+"""Runs are kept until they are too old, or take too much memory."""
 
 from __future__ import annotations
 
 from ringback.runs.retention import Retention
 
 
-def test_what_is_too_old_goes() -> None:
+def test_runs_that_are_too_old_go() -> None:
     now = 0.0
-    archive = Retention(keep=10, max_bytes=1000, clock=lambda: now)
-    archive.add("first", 1)
+    retention = Retention(keep=10, max_bytes=1000, clock=lambda: now)
+    retention.add("first", 1)
     now = 5
-    archive.add("second", 1)
+    retention.add("second", 1)
 
     now = 10
-    assert list(archive.overdue()) == ["first"]
+    assert list(retention.overdue()) == ["first"]
     now = 15
-    assert list(archive.overdue()) == ["second"]
-    assert list(archive.overdue()) == []
+    assert list(retention.overdue()) == ["second"]
+    assert list(retention.overdue()) == []
 
 
-def test_the_oldest_go_when_memory_is_over() -> None:
-    archive = Retention(keep=10, max_bytes=100, clock=lambda: 0.0)
+def test_the_oldest_runs_go_when_memory_is_over() -> None:
+    retention = Retention(keep=10, max_bytes=100, clock=lambda: 0.0)
     for number in range(3):
-        archive.add(str(number), 40)
+        retention.add(str(number), 40)
 
-    assert list(archive.overdue()) == ["0"]
-    archive.add("huge", 500)
-    assert list(archive.overdue()) == ["1", "2", "huge"]
+    assert list(retention.overdue()) == ["0"]
+    retention.add("huge", 500)
+    assert list(retention.overdue()) == ["1", "2", "huge"]

@@ -1,4 +1,4 @@
-"""``/v1/runs/{id}``: a run found again, made twice, followed, cancelled, forgotten."""
+"""``/v1/runs/{id}``: runs are polled, started twice, followed, expired and forgotten."""
 
 from __future__ import annotations
 
@@ -73,26 +73,26 @@ def test_a_call_that_was_refused_may_be_repeated_with_its_key(rabbitmq: RabbitMQ
 
 
 def test_a_run_can_be_made_under_the_callers_own_id(url: str) -> None:
-    id = f"order-{uuid4()}"
+    run_id = f"order-{uuid4()}"
     document = {"task": "add", "args": [1, 2]}
 
-    first, second = (send(url, f"/v1/runs/{id}", document, method="PUT") for _ in range(2))
+    first, second = (send(url, f"/v1/runs/{run_id}", document, method="PUT") for _ in range(2))
 
-    assert (first.status, first.json["id"], first.json["result"]) == (200, id, 3)
+    assert (first.status, first.json["id"], first.json["result"]) == (200, run_id, 3)
     assert second.body == first.body
-    assert send(url, f"/v1/runs/{id}", {"task": "add", "args": [1, 3]}, method="PUT").status == 422
-    assert get(url, f"/v1/runs/{id}").json == first.json
+    assert send(url, f"/v1/runs/{run_id}", {"task": "add", "args": [1, 3]}, method="PUT").status == 422
+    assert get(url, f"/v1/runs/{run_id}").json == first.json
 
 
-@pytest.mark.parametrize(("id", "document", "status"), [
+@pytest.mark.parametrize(("run_id", "document", "status"), [
     ("a%2Fb", {"task": "add", "args": [1, 2]}, 400),
     ("x" * 129, {"task": "add", "args": [1, 2]}, 400),
     ("no-task", {"args": [1, 2]}, 400),
     ("unknown-task", {"task": "nothing"}, 404),
     ("bad-arguments", {"task": "add"}, 422),
 ])  # fmt: skip
-def test_a_run_that_cannot_be_made_is_refused(web: Web, id: str, document: object, status: int) -> None:
-    assert send(web.url, f"/v1/runs/{id}", document, method="PUT").status == status
+def test_a_run_that_cannot_be_made_is_refused(web: Web, run_id: str, document: object, status: int) -> None:
+    assert send(web.url, f"/v1/runs/{run_id}", document, method="PUT").status == status
 
 
 @pytest.mark.parametrize("path", ["", "?wait=1", "/events"])
@@ -121,10 +121,10 @@ def test_a_run_that_is_kept_no_longer_is_410(rabbitmq: RabbitMQ, worker: Worker,
 
 
 @pytest.mark.parametrize("wait", ["soon", "-1", "1_0", "nan", "1e10"])
-def test_a_time_to_wait_that_is_none_is_refused(web: Web, wait: str) -> None:
-    id = call(web.url, "add", 1, 2).json["id"]
+def test_a_malformed_time_to_wait_is_refused(web: Web, wait: str) -> None:
+    run_id = call(web.url, "add", 1, 2).json["id"]
 
-    assert get(web.url, f"/v1/runs/{id}?wait={wait}").status == 400
+    assert get(web.url, f"/v1/runs/{run_id}?wait={wait}").status == 400
 
 
 def test_the_stream_shows_every_step_in_order_and_then_the_result(url: str) -> None:
@@ -148,7 +148,7 @@ def test_the_stream_shows_every_step_in_order_and_then_the_result(url: str) -> N
     run(conversation())
 
 
-def test_a_stream_that_is_taken_up_again_misses_nothing(url: str, tmp_path: Path) -> None:
+def test_a_resumed_stream_misses_nothing(url: str, tmp_path: Path) -> None:
     go_on = tmp_path / "go-on"
 
     async def conversation() -> None:
@@ -166,7 +166,7 @@ def test_a_stream_that_is_taken_up_again_misses_nothing(url: str, tmp_path: Path
 
 
 async def follow_until(client: Client, made: Answer, text: str) -> Answer:
-    """What came of a stream until this text did; then the client goes."""
+    """Read a stream until this text, then close the connection; return what was read."""
     received = ""
     enough = asyncio.Event()
 
@@ -201,16 +201,16 @@ def test_a_task_that_expires_before_a_worker_comes_is_expired(url: str) -> None:
 def test_a_run_belongs_to_its_caller(rabbitmq: RabbitMQ, worker: Worker) -> None:
     with Web(BROKER_URL=rabbitmq.url, RINGBACK_TOKENS="one two") as web:
         mine, other = ({"Authorization": f"Bearer {token}"} for token in ("one", "two"))
-        id = call(web.url, "add", 1, 2, Idempotency_Key="same", **mine).json["id"]
+        run_id = call(web.url, "add", 1, 2, Idempotency_Key="same", **mine).json["id"]
 
-        assert get(web.url, f"/v1/runs/{id}", headers=mine).status == 200
-        assert get(web.url, f"/v1/runs/{id}", headers=other).status == 404
-        assert call(web.url, "add", 1, 2, Idempotency_Key="same", **other).json["id"] != id
-        taken = send(web.url, f"/v1/runs/{id}", {"task": "add", "args": [1, 2]}, method="PUT", **other)
+        assert get(web.url, f"/v1/runs/{run_id}", headers=mine).status == 200
+        assert get(web.url, f"/v1/runs/{run_id}", headers=other).status == 404
+        assert call(web.url, "add", 1, 2, Idempotency_Key="same", **other).json["id"] != run_id
+        taken = send(web.url, f"/v1/runs/{run_id}", {"task": "add", "args": [1, 2]}, method="PUT", **other)
         assert taken.status == 422
 
 
-def test_nothing_is_left_of_runs_that_have_ended(url: str) -> None:
+def test_ended_runs_leave_nothing_behind(url: str) -> None:
     async def conversation() -> None:
         client = Client(url)
         ended = await asyncio.gather(
@@ -226,7 +226,7 @@ def test_nothing_is_left_of_runs_that_have_ended(url: str) -> None:
     run(conversation())
 
 
-def test_a_silent_stream_shows_that_it_lives(web: Web) -> None:
+def test_a_silent_stream_sends_signs_of_life(web: Web) -> None:
     made = call(web.url, "sleep", 11, Prefer="respond-async")
 
     stream = get(web.url, made.json["links"]["events"])

@@ -1,4 +1,4 @@
-"""Several web processes that share a Redis: each answers for the runs of all."""
+"""Several web processes share a Redis, and each answers for the runs of all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TASKS = "misbehaving_tasks"
 
 @pytest.fixture(scope="module", params=["redis", "rpc"])
 def pair(rabbitmq: RabbitMQ, redis: Redis, request: pytest.FixtureRequest) -> Iterator[list[Web]]:
-    """Two processes, with either result backend."""
+    """Two processes, with each result backend."""
     backend = redis.url if request.param == "redis" else "rpc://"
     with processes(rabbitmq, redis, 2, RESULT_BACKEND=backend) as webs:
         yield webs
@@ -77,7 +77,7 @@ def test_requests_with_one_key_are_one_run_whichever_process_they_reach(pair: li
     assert Path(path).read_text() == "begun\nended\n"
 
 
-def test_an_id_that_nobody_knows_is_404_everywhere(pair: list[Web]) -> None:
+def test_an_unknown_id_is_404_everywhere(pair: list[Web]) -> None:
     assert {get(web.url, f"/v1/runs/{uuid4()}").status for web in pair} == {404}
 
 
@@ -86,7 +86,7 @@ def test_a_run_that_is_kept_no_longer_is_410_everywhere(rabbitmq: RabbitMQ, redi
         maker, other = (Client(web.url) for web in webs)
         made = (await maker.call("add", 1, 2)).json["links"]["self"]
         for client in (other, maker):
-            # 202 comes from a process that has not heard of its end.
+            # A process that has not learned of the run's end answers 202.
             answer = await until_async(partial(client.fetch, made), lambda answer: answer.status not in (200, 202))
             assert (answer.status, answer.json["type"]) == (410, "/problems/forgotten-run")
 
@@ -125,7 +125,7 @@ def test_the_runs_of_a_process_that_has_ended_are_taken_over(
         run(conversation())
 
 
-def test_a_result_that_went_to_a_process_that_has_ended_is_said_to_be_lost(rabbitmq: RabbitMQ, redis: Redis) -> None:
+def test_a_result_for_a_process_that_has_ended_is_reported_as_lost(rabbitmq: RabbitMQ, redis: Redis) -> None:
     async def conversation() -> None:
         maker, other = (Client(web.url) for web in webs)
         made = (await maker.call("sleep", 30, Prefer="respond-async")).headers["Location"]
@@ -138,7 +138,7 @@ def test_a_result_that_went_to_a_process_that_has_ended_is_said_to_be_lost(rabbi
         run(conversation())
 
 
-def test_without_redis_only_what_needs_it_is_refused(rabbitmq: RabbitMQ) -> None:
+def test_without_redis_only_requests_that_need_it_are_refused(rabbitmq: RabbitMQ) -> None:
     async def conversation() -> None:
         client = Client(web.url)
         assert (await client.call("add", 1, 2)).status == 200

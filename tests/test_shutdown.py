@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: what is held gets its answer, or a clear no, and the process ends well."""
+"""On SIGTERM and SIGINT held requests get their answers, or 503, and the process exits with 0."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_held_requests_are_answered_before_the_process_ends(
         assert web.wait() == 0
 
 
-def test_the_embedded_worker_finishes_what_is_held() -> None:
+def test_the_embedded_worker_finishes_held_calls() -> None:
     async def conversation() -> None:
         held = asyncio.create_task(client.fetch("/sleep/1/25"))
         await until_inside(client, lambda inside: inside["held"] == 1)
@@ -47,7 +47,7 @@ def test_the_embedded_worker_finishes_what_is_held() -> None:
         assert web.wait() == 0
 
 
-def test_a_call_that_nobody_waits_for_is_published_before_the_end(
+def test_a_call_without_a_waiting_request_is_published_before_the_end(
     rabbitmq: RabbitMQ, worker: Worker, tmp_path: Path
 ) -> None:
     calls = 50
@@ -60,7 +60,7 @@ def test_a_call_that_nobody_waits_for_is_published_before_the_end(
     until(lambda: len(list(tmp_path.iterdir())), lambda published: published == calls)
 
 
-def test_what_is_not_answered_within_the_grace_time_gets_503(rabbitmq: RabbitMQ, worker: Worker) -> None:
+def test_requests_not_answered_within_the_grace_time_get_503(rabbitmq: RabbitMQ, worker: Worker) -> None:
     async def conversation() -> None:
         held = asyncio.create_task(client.crowd(["/sleep/20/25", "/sleep/19/25"]))
         await until_inside(client, lambda inside: inside["held"] == 2)

@@ -1,4 +1,4 @@
-"""The sockets that several processes share."""
+"""Several processes share the listening sockets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ringback.web.sockets import listen
 from ringback.web.supervisor import FairSocket
 
 
-def test_a_socket_leaves_the_next_connection_to_the_siblings() -> None:
+def test_a_socket_leaves_the_next_connection_to_the_other_processes() -> None:
     with FairSocket() as fair:
         fair.bind(("127.0.0.1", 0))
         fair.listen()

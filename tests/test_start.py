@@ -1,4 +1,4 @@
-"""Flags, environment and the errors of a start that cannot succeed."""
+"""Flags and environment variables, and the messages of a start that fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def start(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_tells_the_flags() -> None:
+def test_help_lists_the_flags() -> None:
     done = start("--help")
 
     assert "--port" in done.stderr
@@ -62,7 +62,7 @@ def test_a_bad_value_is_named_in_one_line(flags: list[str], variables: dict[str,
     assert "Traceback" not in done.stderr
 
 
-def test_a_taken_port_is_said_with_a_way_out() -> None:
+def test_a_taken_port_is_reported_with_a_remedy() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = start(f"--port={taken.getsockname()[1]}")
 
@@ -102,7 +102,7 @@ def test_a_worker_imports_nothing_of_the_web_process() -> None:
         ('case "$2" in *version_info*) exit 0;; *) exit 1;; esac', "python3-venv"),
     ],
 )
-def test_a_python_that_will_not_do_is_said_with_what_to_type(tmp_path: Path, script: str, said: str) -> None:
+def test_an_unsuitable_python_is_reported_with_the_command_to_type(tmp_path: Path, script: str, said: str) -> None:
     python = tmp_path / "python3"
     python.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit\n{script}\n')
     python.chmod(0o755)
@@ -119,7 +119,7 @@ def test_a_python_that_will_not_do_is_said_with_what_to_type(tmp_path: Path, scr
     assert said in done.stderr
 
 
-def test_without_the_patch_the_package_says_what_is_missing() -> None:
+def test_without_the_patch_the_package_says_that_it_is_missing() -> None:
     script = "import tasks, ringback; ringback.install(tasks.app)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The rules of a run's states, as a table of histories and as properties of all histories."""
+"""A run's states follow their rules: a table of histories, and properties of all histories."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def state_after(events: list[Event], detached: bool = False) -> State:
         ([], State.ACCEPTED),
         ([Event.CONFIRMED], State.QUEUED),
         ([Event.CONFIRMED, Event.STARTED, Event.SUCCEEDED], State.SUCCESS),
-        ([Event.STARTED, Event.CONFIRMED], State.STARTED),  # the confirm was overtaken
+        ([Event.STARTED, Event.CONFIRMED], State.STARTED),  # the confirm came after the start
         ([Event.SUCCEEDED, Event.CONFIRMED], State.SUCCESS),
         ([Event.CONFIRMED, Event.PROGRESSED, Event.STARTED], State.PROGRESS),
         ([Event.CONFIRMED, Event.STARTED, Event.RETRIED], State.QUEUED),
@@ -43,7 +43,7 @@ def test_a_history_leads_to_its_state(history: list[Event], state: State) -> Non
     assert state_after(history) is state
 
 
-def test_a_refusal_of_a_run_that_somebody_comes_back_for_is_a_failure() -> None:
+def test_a_refusal_of_a_detached_run_is_a_failure() -> None:
     assert state_after([Event.REFUSED], detached=True) is State.FAILURE
     assert state_after([Event.SUCCEEDED, Event.REFUSED], detached=True) is State.SUCCESS
 
@@ -74,7 +74,7 @@ def test_every_open_run_can_end_in_every_way(events: list[Event]) -> None:
 
 
 def apply(run: Run, event: Event) -> None:
-    """Have it happen, as the registry does."""
+    """Apply an event to a run as the registry does."""
     if event is Event.SUCCEEDED:
         run.succeed(3)
     elif event is Event.PROGRESSED:
@@ -102,7 +102,7 @@ def test_a_run_shows_what_its_state_says(events: list[Event], detached: bool) ->
     assert (run.error is not None) is (run.state in FINAL - {State.SUCCESS})
     names = [event.name for event in run.events]
     assert names.count("result") == run.state.is_final
-    assert "result" not in names[:-1]  # it is the last one
+    assert "result" not in names[:-1]  # the result is the last event
     assert [event.number for event in run.events] == list(range(1, len(run.events) + 1))
     if run.state.is_final:
         assert run.state.value.lower() in run.timestamps

@@ -1,4 +1,4 @@
-"""``make success``: the rate that it prints is the one that there was."""
+"""``make success`` prints the true success rate."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def test_all_requests_succeed_in_both_forms(web: Web) -> None:
     assert (done.returncode, done.stdout.count("100.0% request success!")) == (0, 2), done.stderr
 
 
-def test_a_server_that_is_not_there_answers_none() -> None:
+def test_without_a_server_no_request_succeeds() -> None:
     done = success(f"http://127.0.0.1:{free_port()}")
     assert (done.returncode, done.stdout.count("\n0.0% request success!")) == (1, 2)

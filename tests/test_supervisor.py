@@ -1,4 +1,4 @@
-"""``WEB_CONCURRENCY``: several web processes on one port, forked before anything that must not be shared."""
+"""``WEB_CONCURRENCY``: web processes on one port are forked before anything exists that they must not share."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from servers import RabbitMQ, Redis
 from stack import ROOT, Web, Worker, environment
 from waiting import until, until_async
 
-#: Found by every Python as it starts; says what there is before each fork.
-WITNESS = """
+#: Every Python process imports this at its start; it reports before each fork what exists.
+SITECUSTOMIZE = """
 import os, sys
 
 def tell():
@@ -35,27 +35,27 @@ os.register_at_fork(before=tell)
 
 @pytest.fixture
 def pair(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
-    """A web process that has forked two."""
+    """A web process that has forked two others."""
     with Web(BROKER_URL=rabbitmq.url, WEB_CONCURRENCY="2") as web:
         until(lambda: len(run(held(Client(web.url)))) == 2)
         yield web
 
 
 def pgrep(*which: str) -> set[int]:
-    """The processes that it finds."""
+    """The ids of the processes that ``pgrep`` finds."""
     found = subprocess.run(["pgrep", *which], capture_output=True, text=True, check=False)
     return {int(pid) for pid in found.stdout.split()}
 
 
 def reply_queues(broker: RabbitMQ) -> int:
-    """How many reply queues somebody reads."""
+    """The number of reply queues with a consumer."""
     return sum(name.startswith("ringback.reply.") * queue["consumers"] for name, queue in broker.queues().items())
 
 
 async def held(client: Client) -> dict[int, int]:
-    """How many requests each of the processes holds that answer, by its id."""
-    told = [answer.json for answer in await client.crowd(["/held"] * 20) if answer.status == 200]
-    return {process["pid"]: process["held"] for process in told}
+    """The number of requests that each answering process holds, by its id."""
+    answers = [answer.json for answer in await client.crowd(["/held"] * 20) if answer.status == 200]
+    return {process["pid"]: process["held"] for process in answers}
 
 
 async def hold(client: Client, seconds: float) -> tuple[list[asyncio.Task[Answer]], dict[int, int]]:
@@ -98,7 +98,7 @@ def test_each_process_answers_and_has_a_reply_queue_of_its_own(rabbitmq: RabbitM
     client = Client(pair.url)
     run(conversation())
     assert pair.output.count("Ringback listens") == pair.output.count("each process knows its own runs only") == 1
-    until(lambda: reply_queues(rabbitmq) == 2)  # those of processes before may be about to go
+    until(lambda: reply_queues(rabbitmq) == 2)  # queues of earlier processes may not be deleted yet
 
 
 def test_a_killed_process_is_replaced_and_its_siblings_requests_are_answered(pair: Web) -> None:
@@ -155,7 +155,7 @@ def test_all_drain_when_the_first_or_all_are_told_to_end(
     assert "Traceback" not in pair.output
 
 
-def test_without_their_parent_all_drain_and_end(pair: Web) -> None:
+def test_without_their_parent_all_processes_drain_and_end(pair: Web) -> None:
     async def conversation() -> None:
         answers, _ = await hold(client, 1)
         await asyncio.to_thread(pair.end, signal.SIGKILL)
@@ -170,7 +170,7 @@ def test_without_their_parent_all_drain_and_end(pair: Web) -> None:
 def test_before_the_fork_there_is_no_hub_no_thread_and_nothing_of_celery(
     rabbitmq: RabbitMQ, worker: Worker, tmp_path: Path, command: list[str]
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(WITNESS)
+    (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
     path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
     command = [sys.executable, *command, "--port=0"]
 
@@ -196,7 +196,7 @@ def test_with_a_redis_each_process_knows_the_runs_of_all(rabbitmq: RabbitMQ, red
         assert "its own runs only" not in web.output
 
 
-def test_a_broker_in_memory_has_one_process_which_says_so() -> None:
+def test_a_broker_in_memory_allows_one_process_which_says_so() -> None:
     with Web("app.py", WEB_CONCURRENCY="2") as web:
         assert get(web.url, "/add?x=1&y=2").body == "3"
         assert len(pgrep("-P", str(web.pid))) == 1
@@ -214,7 +214,9 @@ def test_a_broker_in_memory_has_one_process_which_says_so() -> None:
         (["-m", "ringback", "--app=nowhere"], {}, "--app=nowhere"),
     ],
 )
-def test_what_keeps_all_from_starting_is_said_once(command: list[str], variables: dict[str, str], said: str) -> None:
+def test_an_error_that_stops_every_process_is_reported_once(
+    command: list[str], variables: dict[str, str], said: str
+) -> None:
     done = start(*command, **variables)
 
     assert done.returncode == 1
@@ -233,13 +235,13 @@ def test_a_first_process_that_is_killed_is_not_replaced(tmp_path: Path) -> None:
 
 def test_processes_that_go_on_dying_are_replaced_ever_more_slowly() -> None:
     now = 0.0
-    pace = RespawnBackoff(lambda: now)
+    backoff = RespawnBackoff(lambda: now)
     waits = []
     for _ in range(8):
-        pace.died(born=now - 1)
-        waits.append(pace.wait())
+        backoff.died(born=now - 1)
+        waits.append(backoff.wait())
         now += waits[-1]
     assert waits == [0, 1, 2, 4, 8, 16, 30, 30]
 
-    pace.died(born=now - 60)
-    assert pace.wait() == 0
+    backoff.died(born=now - 60)
+    assert backoff.wait() == 0

@@ -1,4 +1,4 @@
-"""Whatever one request does, the next fifty succeed."""
+"""After a request that misbehaves, the next fifty succeed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_callback_or_method_that_raises_gives_500(url: str, where: str, except
     run(conversation())
 
 
-def test_a_task_that_fails_harms_nobody(url: str) -> None:
+def test_a_task_that_fails_harms_no_other_request(url: str) -> None:
     async def conversation() -> None:
         async with fifty_good_ones_after(url) as client:
             assert (await client.fetch("/error?msg=no")).status == 500
@@ -48,17 +48,17 @@ def test_a_task_that_fails_harms_nobody(url: str) -> None:
     run(conversation())
 
 
-def test_a_result_after_the_504_harms_nobody(url: str) -> None:
+def test_a_result_after_the_504_harms_no_other_request(url: str) -> None:
     async def conversation() -> None:
         async with fifty_good_ones_after(url) as client:
             assert (await client.fetch("/sleep/1/0.3")).status == 504
-            # The reply to a call that begins later, and takes as long, comes after the reply that is late.
+            # The second call starts later and takes as long, so its reply comes after the late one.
             assert (await client.fetch("/sleep/1/10")).status == 200
 
     run(conversation())
 
 
-def test_a_client_that_left_harms_nobody(url: str) -> None:
+def test_a_client_that_left_harms_no_other_request(url: str) -> None:
     async def conversation() -> None:
         async with fifty_good_ones_after(url) as client:
             assert (await client.fetch("/sleep/1/10", timeout=0.3)).status == 599
@@ -74,7 +74,7 @@ async def assert_unreadable(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("kind", POISONS)
-def test_a_reply_that_is_none_gives_502_at_once(web: Web, kind: str) -> None:
+def test_a_malformed_reply_gives_502_at_once(web: Web, kind: str) -> None:
     async def conversation() -> None:
         async with fifty_good_ones_after(web.url) as client:
             await assert_unreadable(client, f"/poison?kind={kind.replace(' ', '+')}")
@@ -82,7 +82,7 @@ def test_a_reply_that_is_none_gives_502_at_once(web: Web, kind: str) -> None:
     run(conversation())
 
 
-def test_a_reply_that_is_none_gives_502_from_redis_too(web_on_redis: Web) -> None:
+def test_a_malformed_reply_gives_502_from_redis_too(web_on_redis: Web) -> None:
     async def conversation() -> None:
         async with fifty_good_ones_after(web_on_redis.url) as client:
             await assert_unreadable(client, "/poison_redis")

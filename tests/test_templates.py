@@ -1,4 +1,4 @@
-"""A message that a form was filled in for is the one that Celery would have made."""
+"""A message rendered from a template equals the message that Celery would have made."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def app() -> Iterator[Sender]:
         yield app
 
 
-def is_from_a_form(message: Message) -> bool:
+def is_from_a_template(message: Message) -> bool:
     return message.encode is not None
 
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Somebody wants to see the messages, so that Celery makes them."""
+    """Connect a receiver to ``before_task_publish``, so that Celery makes each message."""
 
     def see(**_: Any) -> None:
         pass
@@ -69,7 +69,7 @@ def watched() -> Iterator[None]:
 
 
 def on_the_wire(message: Message) -> bytes:
-    """Its properties as py-amqp encodes them."""
+    """The message's properties as py-amqp encodes them."""
     whole = amqp.Message(
         message.body,
         priority=message.priority,
@@ -88,10 +88,10 @@ def understood(encoded: bytes) -> Any:
     return message.properties
 
 
-def test_celery_makes_the_first_message_of_a_task_and_a_form_the_next(app: Sender) -> None:
+def test_celery_makes_the_first_message_of_a_task_and_a_template_the_next(app: Sender) -> None:
     first, second = app.message(["a"], task_id="1"), app.message(["a"], task_id="1")
 
-    assert [is_from_a_form(first), is_from_a_form(second)] == [False, True]
+    assert [is_from_a_template(first), is_from_a_template(second)] == [False, True]
     assert app.admitted == ["celery", "celery"]
     for name in ("body", "content_type", "content_encoding", "headers", "properties", "exchange", "routing_key"):
         assert getattr(first, name) == getattr(second, name)
@@ -105,7 +105,7 @@ def test_any_arguments_make_the_same_message(app: Sender, args: list[Any], kwarg
     with watched():
         made = app.message(args, kwargs, task_id="1")
 
-    assert [is_from_a_form(filled), is_from_a_form(made)] == [True, False]
+    assert [is_from_a_template(filled), is_from_a_template(made)] == [True, False]
     assert (filled.body, filled.headers, filled.properties) == (made.body, made.headers, made.properties)
     assert filled.headers["argsrepr"] == saferepr(args or (), 1024)
 
@@ -113,7 +113,7 @@ def test_any_arguments_make_the_same_message(app: Sender, args: list[Any], kwarg
 @pytest.mark.parametrize("priority", [None, 0, 9])
 @pytest.mark.parametrize("seconds", [None, 2.5])
 @pytest.mark.parametrize("headers", [None, {"traceparent": "00-é"}])
-def test_the_wire_has_what_py_amqp_would_write(
+def test_the_encoded_properties_are_those_of_py_amqp(
     app: Sender, priority: int | None, seconds: float | None, headers: dict[str, str] | None
 ) -> None:
     app.message(priority=priority)
@@ -125,12 +125,12 @@ def test_the_wire_has_what_py_amqp_would_write(
     assert understood(message.encode(message)._serialize_properties()) == understood(on_the_wire(message))
 
 
-def test_a_callers_header_goes_before_the_forms(app: Sender) -> None:
+def test_a_callers_header_overrides_the_templates(app: Sender) -> None:
     app.message()
     message = app.message(headers={"origin": "elsewhere"})
 
     assert message.headers["origin"] == "elsewhere"
-    assert not is_from_a_form(message)  # whose table has another
+    assert not is_from_a_template(message)  # the template's headers have another origin
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_a_callers_header_goes_before_the_forms(app: Sender) -> None:
         {"argsrepr": "secret"},
     ],
 )
-def test_a_call_out_of_the_ordinary_is_celerys_work(app: Sender, options: dict[str, Any]) -> None:
+def test_celery_makes_the_message_of_an_unusual_call(app: Sender, options: dict[str, Any]) -> None:
     app.message(**options)
 
-    assert not is_from_a_form(app.message(**options))
+    assert not is_from_a_template(app.message(**options))
 
 
 @pytest.mark.parametrize(
@@ -162,15 +162,15 @@ def test_a_call_out_of_the_ordinary_is_celerys_work(app: Sender, options: dict[s
         {"task_compression": "zlib"},
     ],
 )
-def test_an_app_that_looks_at_each_message_gets_each(conf: dict[str, Any]) -> None:
+def test_celery_makes_each_message_of_an_app_that_inspects_them(conf: dict[str, Any]) -> None:
     with Sender(**conf) as app:
         app.amqp._event_dispatcher.publish = lambda *args, **kwargs: None  # it would connect
         app.message([1])
 
-        assert not is_from_a_form(app.message([2]))
+        assert not is_from_a_template(app.message([2]))
 
 
-def test_who_listens_for_messages_sees_each(app: Sender) -> None:
+def test_a_receiver_of_before_task_publish_sees_each_message(app: Sender) -> None:
     seen = []
 
     def see(headers: dict[str, Any], **_: Any) -> None:
@@ -187,7 +187,7 @@ def test_who_listens_for_messages_sees_each(app: Sender) -> None:
     assert all(message.headers["seen"] == "yes" for message in messages)
 
 
-def test_an_app_class_with_a_sender_of_its_own_is_asked_each_time() -> None:
+def test_an_app_class_that_overrides_the_sender_makes_each_message() -> None:
     class Traced(Sender):
         calls = 0
 
@@ -202,24 +202,24 @@ def test_an_app_class_with_a_sender_of_its_own_is_asked_each_time() -> None:
     assert app.calls == 2
 
 
-def test_queues_and_priorities_have_forms_of_their_own(app: Sender) -> None:
+def test_queues_and_priorities_have_separate_templates(app: Sender) -> None:
     for queue in ("a", "b"):
         for _ in range(2):
             message = app.message(queue=queue)
             assert message.routing_key == queue
 
-    assert is_from_a_form(message)
+    assert is_from_a_template(message)
     assert app.admitted == ["a", "a", "b", "b"]
 
 
-def test_arguments_that_are_no_json_are_refused_by_form_too(app: Sender) -> None:
+def test_a_template_refuses_arguments_that_are_no_json(app: Sender) -> None:
     app.message()
 
     with pytest.raises(BadArguments, match="cannot be serialised"):
         app.message([object()])
 
 
-def test_a_message_with_unusual_properties_makes_no_form(app: Sender) -> None:
+def test_a_message_with_unusual_properties_makes_no_template(app: Sender) -> None:
     message = app.message()
     message.properties["user_id"] = "guest"
 

@@ -1,4 +1,4 @@
-"""Whoever takes too long is named once, and whoever is done in time never. The loop's clock is the test's own."""
+"""A key that takes too long is reported once; a key stopped in time is not. The tests control the loop's clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 10.0
 
 
 class Selector(selectors.DefaultSelector):
-    """Does not wait: its clock shows at once what it would have shown after the wait."""
+    """A selector that does not wait, but moves its clock to the end of the wait."""
 
     now = 100.0
 
@@ -27,7 +27,7 @@ class Selector(selectors.DefaultSelector):
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Lives by the clock of its selector."""
+    """A loop with the clock of its selector."""
 
     def __init__(self) -> None:
         self._clock = Selector()
@@ -45,48 +45,48 @@ def run(conversation: Coroutine[Any, Any, object]) -> None:
         loop.close()
 
 
-def test_who_takes_too_long_is_named_in_turn_and_nobody_else() -> None:
+def test_only_keys_that_take_too_long_are_reported_and_in_order() -> None:
     async def conversation() -> None:
         late: asyncio.Queue[str] = asyncio.Queue()
-        limit = SharedTimeout(SECONDS, late.put_nowait)
-        for who in "abcd":
-            limit.start(who)
-        limit.stop("a")
-        limit.stop("c")
-        limit.stop("nobody")
+        timeout = SharedTimeout(SECONDS, late.put_nowait)
+        for key in "abcd":
+            timeout.start(key)
+        timeout.stop("a")
+        timeout.stop("c")
+        timeout.stop("unknown")
 
         assert [await late.get(), await late.get()] == ["b", "d"]
-        limit.start("e")
+        timeout.start("e")
         assert await late.get() == "e"
         assert late.empty()
 
     run(conversation())
 
 
-def test_who_is_named_has_had_the_whole_time_and_no_more() -> None:
+def test_a_key_is_reported_after_exactly_its_time() -> None:
     async def conversation() -> None:
         late: asyncio.Queue[float] = asyncio.Queue()
         clock = asyncio.get_running_loop().time
-        limit = SharedTimeout[str](SECONDS, lambda who: late.put_nowait(clock()))
-        limit.start("first")
+        timeout = SharedTimeout[str](SECONDS, lambda key: late.put_nowait(clock()))
+        timeout.start("first")
         await asyncio.sleep(SECONDS / 2)
-        limit.stop("first")
+        timeout.stop("first")
         began = clock()
-        limit.start("second")  # the timer rings for the first
+        timeout.start("second")  # the timer fires for the first
 
         assert began + SECONDS <= await late.get() < began + SECONDS + 0.01
 
     run(conversation())
 
 
-def test_where_nobody_is_left_no_timer_is() -> None:
+def test_without_keys_no_timer_is_left() -> None:
     async def conversation() -> None:
-        limit = SharedTimeout[str](SECONDS, lambda who: None)
-        limit.start("somebody")
-        limit.stop("somebody")
-        assert limit._timer.armed
+        timeout = SharedTimeout[str](SECONDS, lambda key: None)
+        timeout.start("a")
+        timeout.stop("a")
+        assert timeout._timer.armed
         await asyncio.sleep(2 * SECONDS)
-        assert not limit._timer.armed
+        assert not timeout._timer.armed
 
     run(conversation())
 
@@ -99,7 +99,7 @@ class Clock:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9) | st.none(), st.integers(0, 3)), max_size=60))
-def test_timeouts_are_due_as_a_plain_list_of_them_says(history: list[tuple[str, int | None, int]]) -> None:
+def test_timeouts_are_due_as_a_plain_list_would_have_them(history: list[tuple[str, int | None, int]]) -> None:
     clock, due = Clock(), {}
     timeouts: Timeouts[str] = Timeouts(clock)
     for key, seconds, passes in history:
@@ -119,7 +119,7 @@ def test_timeouts_are_due_as_a_plain_list_of_them_says(history: list[tuple[str, 
         assert len(timeouts) == len(due)
 
 
-def test_timeouts_that_were_stopped_take_no_memory() -> None:
+def test_stopped_timeouts_take_no_memory() -> None:
     timeouts: Timeouts[int] = Timeouts()
     for key in range(10_000):
         timeouts.start(key, 100)

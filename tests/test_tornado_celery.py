@@ -1,4 +1,4 @@
-"""tornado-celery's routes: what its users send is answered as they know it."""
+"""tornado-celery's routes answer its users' requests as tornado-celery does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stack import Web
 
 TASKS = "misbehaving_tasks"
 
-#: What ``curl -d`` says of its body.
+#: The header that ``curl -d`` sends.
 AS_CURL = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -23,7 +23,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def post(url: str, path: str, body: str, **headers: str) -> Answer:
-    """As ``curl -d`` does it."""
+    """Post a body as ``curl -d`` does."""
     return get(url, path, method="POST", body=body, headers={**AS_CURL, **headers})
 
 
@@ -46,17 +46,17 @@ def test_apply_async_answers_at_once_and_the_result_can_be_fetched(url: str) -> 
         client = Client(url)
         held = asyncio.create_task(client.call("sleep", 1))
         made = await client.fetch("/apply-async/sleep/", method="POST", body='{"args": [1]}', headers=AS_CURL)
-        id: str = made.json["task-id"]
-        assert (made.status, made.json) == (200, {"task-id": id, "state": "PENDING"})
-        assert (await client.fetch(f"/tasks/result/{id}/")).json == {"task-id": id, "state": "PENDING"}
+        call_id: str = made.json["task-id"]
+        assert (made.status, made.json) == (200, {"task-id": call_id, "state": "PENDING"})
+        assert (await client.fetch(f"/tasks/result/{call_id}/")).json == {"task-id": call_id, "state": "PENDING"}
         assert not held.done()
         await held
-        return id
+        return call_id
 
-    id = run(conversation())
-    get(url, f"/v1/runs/{id}?wait=10")
+    call_id = run(conversation())
+    get(url, f"/v1/runs/{call_id}?wait=10")
 
-    assert get(url, f"/tasks/result/{id}/").json == {"task-id": id, "state": "SUCCESS", "result": 1}
+    assert get(url, f"/tasks/result/{call_id}/").json == {"task-id": call_id, "state": "SUCCESS", "result": 1}
 
 
 @pytest.mark.parametrize("value", ["0", '""', "null", "false", "[]"])
@@ -71,12 +71,12 @@ def test_a_failure_has_an_error_and_no_result(url: str) -> None:
     answer = post(url, "/apply/error/", '{"kwargs": {"msg": "went wrong"}}')
 
     assert answer.status == 200
-    id = answer.json["task-id"]
-    assert answer.json == {"task-id": id, "state": "FAILURE", "error": "Exception: went wrong", "traceback": None}
-    assert get(url, f"/tasks/result/{id}").json == answer.json
+    call_id = answer.json["task-id"]
+    assert answer.json == {"task-id": call_id, "state": "FAILURE", "error": "Exception: went wrong", "traceback": None}
+    assert get(url, f"/tasks/result/{call_id}").json == answer.json
 
 
-def test_what_takes_longer_than_the_time_out_is_revoked(url: str) -> None:
+def test_a_task_that_takes_longer_than_the_time_out_is_revoked(url: str) -> None:
     client = Client(url)
     body = '{"args": [3], "timeout": 1}'
     asked = client.fetch("/apply/sleep/", method="POST", body=body, headers=AS_CURL)
@@ -86,7 +86,7 @@ def test_what_takes_longer_than_the_time_out_is_revoked(url: str) -> None:
     assert answer.json == {"task-id": answer.json["task-id"], "state": "REVOKED"}
 
 
-def test_what_expires_before_its_time_has_come_is_revoked(url: str) -> None:
+def test_a_task_that_expires_before_its_countdown_is_revoked(url: str) -> None:
     answer = post(url, "/apply/add/", '{"args": [1, 2], "countdown": 2, "expires": 1}')
 
     assert answer.status == 200
@@ -94,11 +94,11 @@ def test_what_expires_before_its_time_has_come_is_revoked(url: str) -> None:
 
 
 def test_a_task_is_revoked_by_its_id(url: str) -> None:
-    id = post(url, "/apply-async/add/", '{"args": [1, 2], "countdown": 2}').json["task-id"]
+    call_id = post(url, "/apply-async/add/", '{"args": [1, 2], "countdown": 2}').json["task-id"]
 
-    assert get(url, f"/tasks/revoke/{id}/", method="DELETE").json == {"task-id": id}
-    assert get(url, f"/v1/runs/{id}?wait=10").json["state"] == "REVOKED"
-    assert get(url, f"/tasks/result/{id}/").json == {"task-id": id, "state": "REVOKED"}
+    assert get(url, f"/tasks/revoke/{call_id}/", method="DELETE").json == {"task-id": call_id}
+    assert get(url, f"/v1/runs/{call_id}?wait=10").json["state"] == "REVOKED"
+    assert get(url, f"/tasks/result/{call_id}/").json == {"task-id": call_id, "state": "REVOKED"}
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_a_task_is_revoked_by_its_id(url: str) -> None:
         ("/apply/add/", "", 422),
     ],
 )
-def test_what_cannot_be_called_is_refused(web: Web, path: str, body: str, status: int) -> None:
+def test_a_malformed_call_is_refused(web: Web, path: str, body: str, status: int) -> None:
     assert post(web.url, path, body).status == status
 
 
-def test_an_id_that_nobody_knows_is_404(web: Web) -> None:
+def test_an_unknown_id_is_404(web: Web) -> None:
     assert get(web.url, f"/tasks/result/{uuid4()}/").status == 404
     assert get(web.url, f"/tasks/revoke/{uuid4()}/", method="DELETE").status == 404
 

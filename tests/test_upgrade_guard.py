@@ -15,7 +15,7 @@ ALL = upgrade_guard.WEB_PROCESS + upgrade_guard.WORKER_PROCESS
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL)))
-def test_every_name_is_there(name: str) -> None:
+def test_every_private_name_exists(name: str) -> None:
     upgrade_guard.check([name])
 
 
@@ -28,13 +28,13 @@ def test_every_name_is_there(name: str) -> None:
         "amqp.transport:TCPTransport._setup_transport uses _slow_recv",
     ],
 )
-def test_a_name_that_is_gone_is_said_with_the_tested_versions(gone: str) -> None:
+def test_a_missing_name_is_reported_with_the_tested_versions(gone: str) -> None:
     with pytest.raises(UnsupportedVersion) as error:
         upgrade_guard.check([*ALL, gone])
 
     assert gone in str(error.value)
     assert "tested:" in str(error.value)
-    assert isinstance(error.value, BadSetting)  # so that the command line prints it
+    assert isinstance(error.value, BadSetting)  # so the command line prints it
 
 
 INSTALL = "import tasks, ringback; ringback.install(tasks.app)"

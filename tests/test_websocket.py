@@ -1,4 +1,4 @@
-"""``/v1/socket``: calls over one WebSocket, with Tornado's own client."""
+"""``/v1/socket``: calls over one WebSocket, with Tornado's client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TASKS = "misbehaving_tasks"
 
 
 def connect(web: Web, **headers: str) -> AbstractAsyncContextManager[WebSocketClientConnection]:
-    """A socket, closed for good at the end."""
+    """Open a socket, and wait at the end until both sides have closed it."""
     return websocket(web.url, "/v1/socket", **headers)
 
 
@@ -30,16 +30,16 @@ async def say(socket: WebSocketClientConnection, **message: object) -> None:
     await socket.write_message(json.dumps(message))
 
 
-async def hear(socket: WebSocketClientConnection) -> dict[str, Any]:
+async def receive(socket: WebSocketClientConnection) -> dict[str, Any]:
     text = await asyncio.wait_for(socket.read_message(), 20)
     assert text is not None, "the socket was closed"
     return json.loads(text)
 
 
-async def hear_until(socket: WebSocketClientConnection, event: str) -> list[dict[str, Any]]:
-    heard = [await hear(socket)]
+async def receive_until(socket: WebSocketClientConnection, event: str) -> list[dict[str, Any]]:
+    heard = [await receive(socket)]
     while heard[-1]["event"] != event:
-        heard.append(await hear(socket))
+        heard.append(await receive(socket))
     return heard
 
 
@@ -48,11 +48,11 @@ def server(request: pytest.FixtureRequest) -> Web:
     return request.getfixturevalue(request.param)
 
 
-def test_a_call_is_told_with_its_states_and_its_result(server: Web) -> None:
+def test_a_call_is_reported_with_its_states_and_its_result(server: Web) -> None:
     async def conversation() -> None:
         async with connect(server) as socket:
             await say(socket, id="mine", task="add", args=[1, 2])
-            heard = await hear_until(socket, "result")
+            heard = await receive_until(socket, "result")
             assert [message["event"] for message in heard] == ["state", "state", "result"]
             assert {message["id"] for message in heard} == {"mine"}
             assert len({message["run"] for message in heard}) == 1
@@ -61,14 +61,14 @@ def test_a_call_is_told_with_its_states_and_its_result(server: Web) -> None:
     run(conversation())
 
 
-def test_calls_run_side_by_side_and_each_is_told_by_its_id(server: Web) -> None:
+def test_calls_run_side_by_side_and_each_is_reported_by_its_id(server: Web) -> None:
     async def conversation() -> None:
         async with connect(server) as socket:
             for number in range(100):
                 await say(socket, id=str(number), task="add", args=[number, 1])
             results: dict[str, int] = {}
             while len(results) < 100:
-                message = await hear(socket)
+                message = await receive(socket)
                 if message["event"] == "result":
                     results[message["id"]] = message["data"]["result"]
             assert results == {str(number): number + 1 for number in range(100)}
@@ -76,11 +76,11 @@ def test_calls_run_side_by_side_and_each_is_told_by_its_id(server: Web) -> None:
     run(conversation())
 
 
-def test_progress_is_told_in_order(web: Web) -> None:
+def test_progress_is_reported_in_order(web: Web) -> None:
     async def conversation() -> None:
         async with connect(web) as socket:
             await say(socket, id="mine", task=f"{TASKS}.report", args=[10])
-            heard = await hear_until(socket, "result")
+            heard = await receive_until(socket, "result")
             steps = [message["data"] for message in heard if message["event"] == "progress"]
             assert steps == [{"step": step} for step in range(10)]
 
@@ -100,23 +100,25 @@ def test_progress_is_told_in_order(web: Web) -> None:
         (b"\x80\x04]\x94.", "bad-request"),
     ],
 )
-def test_what_cannot_be_done_is_told_and_the_socket_stays(web: Web, message: str | bytes, slug: str) -> None:
+def test_a_request_that_cannot_be_served_is_reported_and_the_socket_stays(
+    web: Web, message: str | bytes, slug: str
+) -> None:
     async def conversation() -> None:
         async with connect(web) as socket:
             await socket.write_message(message, binary=isinstance(message, bytes))
-            answer = await hear(socket)
+            answer = await receive(socket)
             assert (answer["event"], answer["data"]["type"]) == ("error", f"/problems/{slug}")
             await say(socket, id="b", task="add", args=[1, 2])
-            assert (await hear_until(socket, "result"))[-1]["data"]["result"] == 3
+            assert (await receive_until(socket, "result"))[-1]["data"]["result"] == 3
 
     run(conversation())
 
 
-def test_a_failed_task_is_told_with_its_exception(web: Web) -> None:
+def test_a_failed_task_is_reported_with_its_exception(web: Web) -> None:
     async def conversation() -> None:
         async with connect(web) as socket:
             await say(socket, id="mine", task="error", args=["went wrong"])
-            result = (await hear_until(socket, "result"))[-1]["data"]
+            result = (await receive_until(socket, "result"))[-1]["data"]
             assert (result["state"], result["error"]["detail"]) == ("FAILURE", "Exception: went wrong")
 
     run(conversation())
@@ -127,17 +129,17 @@ def test_an_id_can_be_used_again_when_its_run_has_ended(web: Web) -> None:
         async with connect(web) as socket:
             await say(socket, id="mine", task="sleep", args=[0.5])
             await say(socket, id="mine", task="add", args=[1, 2])
-            heard = await hear_until(socket, "result")
+            heard = await receive_until(socket, "result")
             assert [message["data"]["type"] for message in heard if message["event"] == "error"] == [
                 "/problems/key-reused"
             ]
             await say(socket, id="mine", task="add", args=[1, 2])
-            assert (await hear_until(socket, "result"))[-1]["data"]["result"] == 3
+            assert (await receive_until(socket, "result"))[-1]["data"]["result"] == 3
 
     run(conversation())
 
 
-def test_a_client_that_does_not_read_costs_the_last_events_only(web: Web) -> None:
+def test_a_client_that_does_not_read_costs_only_the_last_events(web: Web) -> None:
     steps, size = 3000, 20_000
 
     async def conversation() -> None:
@@ -145,12 +147,12 @@ def test_a_client_that_does_not_read_costs_the_last_events_only(web: Web) -> Non
             before = web.rss()
             await say(socket, id="mine", task=f"{TASKS}.report_at_length", args=[steps, size])
             poll = Client(web.url)
-            run_id = (await hear(socket))["run"]
+            run_id = (await receive(socket))["run"]
             ended = await poll.fetch(f"/v1/runs/{run_id}?wait=25")
             assert ended.json["state"] == "SUCCESS"
             assert web.rss() - before < steps * size * 0.75
 
-            heard = await hear_until(socket, "result")
+            heard = await receive_until(socket, "result")
             told = [message["data"]["step"] for message in heard if message["event"] == "progress"]
             assert told == sorted(told)
             assert told[-900:] == list(range(steps - 900, steps))
@@ -158,12 +160,12 @@ def test_a_client_that_does_not_read_costs_the_last_events_only(web: Web) -> Non
     run(conversation())
 
 
-def test_when_the_client_goes_nothing_is_left(web: Web) -> None:
+def test_a_client_that_goes_leaves_nothing_behind(web: Web) -> None:
     async def conversation() -> None:
         async with connect(web) as socket:
             for number in range(20):
                 await say(socket, id=str(number), task="sleep", args=[1])
-            await hear(socket)
+            await receive(socket)
             socket.close()
             client = Client(web.url)
             await until_inside(client, lambda inside: inside["held"] == 0)
@@ -181,7 +183,7 @@ def guarded(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
 @pytest.mark.parametrize(
     ("headers", "status"), [({}, 401), ({"Authorization": "Bearer adder", "Origin": "https://elsewhere.example"}, 403)]
 )
-def test_a_stranger_gets_no_socket(guarded: Web, headers: dict[str, str], status: int) -> None:
+def test_a_client_without_access_gets_no_socket(guarded: Web, headers: dict[str, str], status: int) -> None:
     async def conversation() -> None:
         async with connect(guarded, **headers):
             pass
@@ -192,11 +194,11 @@ def test_a_stranger_gets_no_socket(guarded: Web, headers: dict[str, str], status
     assert refused.value.code == status
 
 
-def test_a_token_opens_its_tasks_on_a_socket_too(guarded: Web) -> None:
+def test_a_token_allows_its_tasks_on_a_socket_too(guarded: Web) -> None:
     async def conversation() -> None:
         async with connect(guarded, Authorization="Bearer adder") as socket:
             await say(socket, id="a", task="echo", args=["x"])
-            assert (await hear(socket))["data"]["type"] == "/problems/forbidden"
+            assert (await receive(socket))["data"]["type"] == "/problems/forbidden"
 
     run(conversation())
 
@@ -208,12 +210,12 @@ def test_a_process_that_ends_lets_the_last_run_end_and_says_so(rabbitmq: RabbitM
 
     async def end(idle: WebSocketClientConnection, busy: WebSocketClientConnection) -> None:
         await say(busy, id="a", task="sleep", args=[2])
-        await hear(busy)
+        await receive(busy)
         ending = asyncio.create_task(asyncio.to_thread(web.end, signal.SIGTERM))
         assert await asyncio.wait_for(idle.read_message(), 20) is None
         assert idle.close_code == 1001
         await say(busy, id="b", task="add", args=[1, 2])
-        heard = await hear_until(busy, "result")
+        heard = await receive_until(busy, "result")
         assert [m["data"]["type"] for m in heard if m["event"] == "error"] == ["/problems/shutting-down"]
         assert heard[-1]["data"]["result"] == 2
         assert await asyncio.wait_for(busy.read_message(), 20) is None
@@ -230,9 +232,9 @@ def test_dropped_calls_do_not_run(web: Web, tmp_path: Path) -> None:
     async def conversation() -> None:
         async with connect(web) as socket:
             await say(socket, id="a", task=f"{TASKS}.count_to", args=[str(path)], options={"countdown": 2})
-            await hear(socket)
+            await receive(socket)
             await say(socket, id="a", cancel=True)
-            assert (await hear_until(socket, "result"))[-1]["data"]["state"] == "REVOKED"
+            assert (await receive_until(socket, "result"))[-1]["data"]["state"] == "REVOKED"
 
     run(conversation())
     assert not path.exists()

@@ -1,4 +1,4 @@
-"""WeChat's server gets its reply within three attempts, and never anything else than a reply."""
+"""WeChat's server gets a reply within three attempts, and no answer but a reply."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def web(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
 
 
 def path(token: str = TOKEN, **more: str) -> str:
-    """The path with a signature, as WeChat makes it."""
+    """The path with a signature as WeChat makes it."""
     timestamp, nonce = str(int(time.time())), uuid4().hex
     signature = hashlib.sha1("".join(sorted((token, timestamp, nonce))).encode()).hexdigest()
     return f"/wechat?{urlencode({'signature': signature, 'timestamp': timestamp, 'nonce': nonce, **more})}"
 
 
-def message(content: str, id: str | None = None) -> str:
-    """A text message, or without an id an event, of now."""
-    name = f"<MsgId>{id}</MsgId>" if id else "<Event>CLICK</Event>"
+def message(content: str, message_id: str | None = None) -> str:
+    """A text message, or an event if there is no id, with the present time."""
+    name = f"<MsgId>{message_id}</MsgId>" if message_id else "<Event>CLICK</Event>"
     return (
         "<xml><ToUserName><![CDATA[account]]></ToUserName><FromUserName><![CDATA[user]]></FromUserName>"
         f"<CreateTime>{int(time.time())}</CreateTime><MsgType><![CDATA[text]]></MsgType>"
@@ -46,11 +46,11 @@ def message(content: str, id: str | None = None) -> str:
 
 
 def say(url: str, content: str) -> Answer:
-    return get(url, path(), method="POST", body=message(content, id=uuid4().hex))
+    return get(url, path(), method="POST", body=message(content, message_id=uuid4().hex))
 
 
 async def attempts(url: str, body: str) -> list[Answer]:
-    """WeChat's attempts, until it has an answer."""
+    """Send WeChat's attempts until one is answered."""
     answers = []
     for _ in range(3):
         answers.append(await Client(url).fetch(path(), method="POST", body=body, timeout=5))
@@ -70,7 +70,7 @@ def test_the_address_proves_that_it_knows_the_token(web: Web) -> None:
 
     for forged in (path(token="another", echostr="1234"), "/wechat?echostr=1234"):
         assert get(web.url, forged).status == 403
-        assert get(web.url, forged, method="POST", body=message("a", id="1")).status == 403
+        assert get(web.url, forged, method="POST", body=message("a", message_id="1")).status == 403
 
 
 def test_without_a_token_there_is_no_such_address(rabbitmq: RabbitMQ) -> None:
@@ -98,7 +98,7 @@ def test_a_task_can_reply_with_another_kind_of_message_or_not_at_all(web: Web) -
 def test_a_task_gets_the_body_as_it_came_if_that_is_set(rabbitmq: RabbitMQ, worker: Worker) -> None:
     raw = {**PRESET, "RINGBACK_WECHAT_TASK": "misbehaving_tasks.reply_raw", "RINGBACK_WECHAT_RAW": "1"}
     with Web(BROKER_URL=rabbitmq.url, **raw) as web:
-        body = message("as it came", id="7")
+        body = message("as it came", message_id="7")
         answer = get(web.url, path(), method="POST", body=body)
     assert answer.body == f"<xml><Got>{len(body)}</Got></xml>"
 
@@ -114,7 +114,7 @@ def test_a_task_gets_the_body_as_it_came_if_that_is_set(rabbitmq: RabbitMQ, work
         '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><xml><FromUserName>&b;</FromUserName></xml>',
     ],
 )
-def test_what_cannot_be_read_gets_the_fallback(web: Web, body: str | bytes) -> None:
+def test_an_unreadable_message_gets_the_fallback(web: Web, body: str | bytes) -> None:
     answer = get(web.url, path(), method="POST", body=body)
     assert (answer.status, answer.body) == (200, "success")
 
@@ -123,15 +123,15 @@ def test_a_task_that_fails_gets_the_fallback(web: Web) -> None:
     assert say(web.url, "wait").body == "success"
 
 
-@pytest.mark.parametrize("id", ["7", None], ids=["message", "event"])
+@pytest.mark.parametrize("message_id", ["7", None], ids=["message", "event"])
 def test_the_attempts_are_one_run_behind_nginx(
-    rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path, id: str | None
+    rabbitmq: RabbitMQ, redis: Redis, tmp_path: Path, message_id: str | None
 ) -> None:
     with (
         processes(rabbitmq, redis, 2, **PRESET) as agents,
         need(lambda: Nginx([agent.url for agent in agents])) as nginx,
     ):
-        answers = run(attempts(nginx.url, message(f"wait {tmp_path}/ran 8", id and uuid4().hex)))
+        answers = run(attempts(nginx.url, message(f"wait {tmp_path}/ran 8", message_id and uuid4().hex)))
 
         assert [answer.status for answer in answers] == [599, 200]
         assert elements(answers[-1])["Content"] == f"<wait {tmp_path}/ran 8>"
@@ -140,7 +140,7 @@ def test_the_attempts_are_one_run_behind_nginx(
 
 
 def test_the_last_attempt_gets_the_fallback_in_time(web: Web, tmp_path: Path) -> None:
-    answers = run(attempts(web.url, message(f"wait {tmp_path}/ran 30", id="8")))
+    answers = run(attempts(web.url, message(f"wait {tmp_path}/ran 30", message_id="8")))
 
     assert [answer.status for answer in answers] == [599, 599, 200]
     assert answers[-1].body == "success"
@@ -149,7 +149,7 @@ def test_the_last_attempt_gets_the_fallback_in_time(web: Web, tmp_path: Path) ->
 
 def test_a_broker_that_comes_back_between_the_attempts_loses_nothing(rabbitmq: RabbitMQ) -> None:
     async def conversation() -> list[Answer]:
-        asking = asyncio.create_task(attempts(web.url, message("after all", id="9")))
+        asking = asyncio.create_task(attempts(web.url, message("after all", message_id="9")))
         await asyncio.to_thread(web.wait_for, "not published")  # the first attempt has no answer yet
         proxy.restore()
         return await asking

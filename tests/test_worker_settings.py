@@ -1,4 +1,4 @@
-"""What ``ringback.worker.configure`` sets for a worker, and that a project's own settings win."""
+"""``ringback.worker.configure`` sets a worker's defaults, and a project's own settings take precedence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add(x: int, y: int) -> int:
 
 @pytest.fixture
 def make_app() -> Iterator[Any]:
-    """Makes apps of a stranger's project."""
+    """A function that makes the app of another project."""
     made = []
 
     def make(broker: str = "amqp://nobody@127.0.0.1:1//", backend: str = "rpc://", **conf: Any) -> Celery:
@@ -60,7 +60,7 @@ def test_a_worker_gets_what_is_safe_for_its_broker_backend_and_pool(
         assert settings_of(app, group) != group
 
 
-def test_a_projects_own_settings_win(make_app: Any) -> None:
+def test_a_projects_own_settings_take_precedence(make_app: Any) -> None:
     own = {
         "broker_heartbeat": 77,
         "result_persistent": False,
@@ -88,7 +88,7 @@ def test_a_task_with_a_request_of_its_own_keeps_it(make_app: Any) -> None:
     app = make_app()
 
     class OwnRequest(Request):  # type: ignore[misc]
-        """The project's."""
+        """A ``Request`` class of the project."""
 
     app.task(name="own", Request=OwnRequest)(add)
     apply(app, "gevent")

@@ -1,6 +1,6 @@
-"""Steady load on a cluster whose queue leaders are killed, and what became of each request: ``make chaos``.
+"""Kill a cluster's queue leaders under steady load, and report how each request ended: ``make chaos``.
 
-An asyncio loop asks; the cluster is handled on threads.
+An asyncio loop sends the requests; threads control the cluster.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ QUEUE = "chaos"
 RELAYS = 100  # a second; every tenth has a nap of 1 to 3 s beside it, so that 20 requests are held at any time
 CALM = 10.0  # seconds of load before each kill, and after the last
 DOWN = 15.0  # seconds until a killed node is started again
-DEADLINE = 25  # seconds: who is not answered by then was forgotten
+DEADLINE = 25  # seconds: a request without an answer by then counts as lost
 LONGEST_GAP = 10.0  # seconds without a success that a kill may cost
 LONGEST_NO = 5.0  # seconds until a request is refused: the publish time-out, and some more for a busy machine
 
-#: Where two workers and the web process begin. The queue's leader is the first one's node.
+#: The nodes that two workers and the web process connect to first. The first worker's node leads the queue.
 FIRST = {"to the node that dies": (0, 0, 0), "to one node each": (0, 1, 2)}
 
 
 @dataclass
 class Asked:
-    """A request: what its task is called with, which no other is, what it should be answered, and what it was."""
+    """A request: its task's argument, which is unique, the expected answer, and the actual one."""
 
     argument: str
     expected: str
@@ -42,7 +42,7 @@ class Asked:
 
     @property
     def fate(self) -> str:
-        """``right`` or ``wrong``, or else the status."""
+        """``right`` or ``wrong`` for a 200, otherwise the status."""
         if self.answer.status != 200:
             return str(self.answer.status)
         return "right" if self.answer.body == self.expected else "wrong"
@@ -50,7 +50,7 @@ class Asked:
 
 @dataclass
 class Phase:
-    """A stretch of time, and what was asked in it."""
+    """A period of the run, and the requests sent in it."""
 
     name: str
     began: float
@@ -59,9 +59,9 @@ class Phase:
 
 
 class Report:
-    """What became of everything.
+    """How all requests and runs ended.
 
-    :param runs: how often tasks were begun, by their argument.
+    :param runs: how often each task was started, by its argument.
     """
 
     def __init__(self, phases: list[Phase], runs: Counter[str]) -> None:
@@ -84,7 +84,7 @@ class Report:
         return "\n".join(lines)
 
     def failures(self) -> list[str]:
-        """What was promised and not kept."""
+        """The promises that were broken."""
         gaps = {phase.name: self.gap(phase) for phase in self.phases}
         slow = [asked for asked in self.refused if asked.answer.took > LONGEST_NO]
         return [
@@ -108,7 +108,7 @@ class Report:
 
 
 class Load:
-    """Asks steadily until it is told that it is enough."""
+    """Sends requests at a steady rate until ``stop``."""
 
     def __init__(self, url: str) -> None:
         self._client = Client(url)
@@ -123,12 +123,12 @@ class Load:
         self.phases.append(Phase(name, now))
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Send no more requests."""
         self._enough.set()
         self.phases[-1].ended = time.monotonic()
 
-    async def go(self) -> None:
-        """Ask, and then wait until all is answered."""
+    async def send_requests(self) -> None:
+        """Send requests until ``stop``, then wait for all answers."""
         began, number, asking = time.monotonic(), 0, []
         while not self._enough.is_set():
             number += 1
@@ -151,8 +151,8 @@ class Load:
         asked.append(Asked(argument, expected, await self._client.fetch(path, timeout=DEADLINE + 10, **options)))
 
 
-async def trouble(cluster: Cluster, load: Load) -> None:
-    """Kill the leader of the tasks' queue, start it again, and once more with the next one."""
+async def kill_leaders(cluster: Cluster, load: Load) -> None:
+    """Kill the leader of the task queue and start it again; then do the same with the next leader."""
     load.enter("before")
     await asyncio.sleep(CALM)
     for kill in ("first", "second"):
@@ -166,18 +166,18 @@ async def trouble(cluster: Cluster, load: Load) -> None:
     load.stop()
 
 
-async def converse(cluster: Cluster, url: str) -> list[Phase]:
-    """The whole course; returns its phases."""
+async def run_phases(cluster: Cluster, url: str) -> list[Phase]:
+    """Run the load and the kills; return the phases."""
     await first_success(Client(url))
     load = Load(url)
-    await asyncio.gather(trouble(cluster, load), load.go())
+    await asyncio.gather(kill_leaders(cluster, load), load.send_requests())
     return load.phases
 
 
-def wreak(cluster: Cluster, first: Sequence[int]) -> Report:
-    """Start everything, on private ports, and let it happen.
+def run_chaos(cluster: Cluster, first: Sequence[int]) -> Report:
+    """Start cluster, workers and web process on private ports, and run the load and the kills.
 
-    :param first: the nodes that each worker and the web process connect to while they can.
+    :param first: the node that each worker and the web process prefer.
     """
     with TemporaryDirectory() as folder, cluster:
         record = Path(folder) / "record"
@@ -186,7 +186,7 @@ def wreak(cluster: Cluster, first: Sequence[int]) -> Report:
         urls = [cluster.url(node) for node in first]
         one, two = (Worker(BROKER_URL=url, **variables) for url in urls[:2])
         with one, two, Web(BROKER_URL=urls[2], **variables) as web:
-            phases = run(converse(cluster, web.url))
+            phases = run(run_phases(cluster, web.url))
         return Report(phases, Counter(record.read_text().split()))
 
 
@@ -194,6 +194,6 @@ if __name__ == "__main__":
     reports = []
     for name, first in FIRST.items():
         print(f"connections {name}", flush=True)
-        reports.append(wreak(Cluster(), first))
+        reports.append(run_chaos(Cluster(), first))
         print(reports[-1], flush=True)
     sys.exit(any(report.failures() for report in reports))

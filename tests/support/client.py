@@ -1,4 +1,4 @@
-"""An HTTP client for crowds: thousands of requests at once from one thread."""
+"""An HTTP client that sends thousands of requests at once from one thread."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from waiting import until_async
 
 T = TypeVar("T")
 
-#: What a process may go on keeping when all requests are answered: see ``/inside``.
+#: What a process may still hold after all requests are answered: see ``/inside``.
 STAYS = {"templates", "chatting", "backends", "drainers"}
 
 
 @dataclass
 class Answer:
-    """One answer; ``status`` is 599 where there was none. Times are in seconds, on ``time.monotonic``."""
+    """One answer; ``status`` is 599 if there was no answer. Times are in seconds, on ``time.monotonic``."""
 
     status: int
     body: str
@@ -39,7 +39,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body, read."""
+        """The body, parsed as JSON."""
         return json.loads(self.body)
 
 
@@ -50,11 +50,11 @@ class Client:
         self._url = url
 
     @cached_property
-    def _http(self) -> SimpleAsyncHTTPClient:  # it wants to be made on the loop
+    def _http(self) -> SimpleAsyncHTTPClient:  # it has to be made on the loop
         return SimpleAsyncHTTPClient(force_instance=True, max_clients=20_000, max_body_size=2**25)
 
     async def fetch(self, path: str, timeout: float = 120.0, **options: Any) -> Answer:
-        """One request."""
+        """Send one request."""
         sent = time.monotonic()
         request = HTTPRequest(self._url + path, request_timeout=timeout, connect_timeout=timeout, **options)
         try:
@@ -77,13 +77,13 @@ class Client:
         return await self.send(f"/v1/tasks/{task}", {"args": args}, timeout=timeout, **headers)
 
     async def crowd(self, paths: Iterable[str], **options: Any) -> list[Answer]:
-        """All at once."""
+        """Send all these requests at once."""
         return await asyncio.gather(*(self.fetch(path, **options) for path in paths))
 
 
 @asynccontextmanager
 async def websocket(url: str, path: str, **headers: str) -> AsyncIterator[WebSocketClientConnection]:
-    """A WebSocket, closed for good at the end."""
+    """Open a WebSocket, and wait at the end until both sides have closed it."""
     socket = await websocket_connect(HTTPRequest(url.replace("http", "ws") + path, headers=headers))
     try:
         yield socket
@@ -94,7 +94,7 @@ async def websocket(url: str, path: str, **headers: str) -> AsyncIterator[WebSoc
 
 
 async def look_inside(client: Client) -> dict[str, int]:
-    """Return what the process keeps, as ``/inside`` tells it."""
+    """Return what the process holds, as ``/inside`` reports it."""
     answer = await client.fetch("/inside")
     assert answer.status == 200, answer.body
     inside: dict[str, int] = answer.json
@@ -102,7 +102,7 @@ async def look_inside(client: Client) -> dict[str, int]:
 
 
 async def until_inside(client: Client, condition: Callable[[dict[str, int]], bool]) -> None:
-    """Wait until the condition holds of what the process keeps."""
+    """Wait until the condition is true of what the process holds."""
     await until_async(lambda: look_inside(client), condition)
 
 
@@ -112,7 +112,7 @@ async def all_confirmed(client: Client, held: int) -> None:
 
 
 async def nothing_left_behind(client: Client) -> None:
-    """Wait until nothing is kept for any request, in none of the tables that the process has."""
+    """Wait until the process holds nothing for any request, in any of its tables."""
 
     def is_empty(inside: dict[str, int]) -> bool:
         return not any(inside[what] for what in inside.keys() - STAYS)
@@ -128,8 +128,8 @@ async def first_success(client: Client) -> None:
 async def answered_in_order(*asked: Awaitable[Answer]) -> list[Answer]:
     """Send all requests at once, and assert that they are answered in the order of the arguments.
 
-    That is how a test says "not before" and "not after" without a clock: beside the request that it is about it sends
-    others, whose tasks are known to take less or more.
+    This proves "not before" and "not after" without a clock: beside the tested request, the test sends others
+    whose tasks are known to take less or more time.
     """
     answers = await asyncio.gather(*asked)
     times = [answer.received for answer in answers]
@@ -140,8 +140,8 @@ async def answered_in_order(*asked: Awaitable[Answer]) -> list[Answer]:
 async def rate_of_unrelated_requests(client: Client, meanwhile: Coroutine[Any, Any, object]) -> float:
     """Ask for ``/i_want_you_now`` again and again until ``meanwhile`` has ended.
 
-    :returns: how many of these requests were answered by then, by the second. A test compares it with the rate of a
-        calm time, so that the machine's speed falls out.
+    :returns: answers a second. A test compares this rate with that of an undisturbed period on the same machine, so the
+        machine's speed does not matter.
     """
     began, answered = time.monotonic(), 0
     event = asyncio.create_task(meanwhile)
@@ -154,27 +154,27 @@ async def rate_of_unrelated_requests(client: Client, meanwhile: Coroutine[Any, A
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run one test's conversation."""
+    """Run a test's coroutine on a new loop."""
     return asyncio.run(coroutine)
 
 
 def get(url: str, path: str, **options: Any) -> Answer:
-    """A single request, for tests that are not in a hurry."""
+    """Send a single request, for synchronous tests."""
     return run(Client(url).fetch(path, **options))
 
 
 def send(url: str, path: str, document: object, method: str = "POST", **headers: str) -> Answer:
-    """A single request with a JSON body."""
+    """Send a single request with a JSON body."""
     return run(Client(url).send(path, document, method, **headers))
 
 
 def call(url: str, task: str, *args: object, **headers: str) -> Answer:
-    """A single call of a task."""
+    """Send a single call of a task."""
     return run(Client(url).call(task, *args, **headers))
 
 
 def statuses(answers: Iterable[Answer]) -> set[int]:
-    """The statuses that occurred."""
+    """The set of the answers' statuses."""
     return {answer.status for answer in answers}
 
 

@@ -13,7 +13,7 @@ from waiting import until
 #: Seconds until a node that was started is a member of all queues again, on a busy machine.
 SYNC_TIMEOUT = 60
 
-#: What is advised for three nodes: one that sees neither of the others stops, so that clients leave it.
+#: RabbitMQ's advice for three nodes: a node that sees neither of the others stops, so that its clients move to them.
 CONFIG = """\
 cluster_partition_handling = pause_minority
 cluster_formation.peer_discovery_backend = classic_config
@@ -21,16 +21,16 @@ cluster_formation.peer_discovery_backend = classic_config
 
 
 class Epmd(RabbitMQ):
-    """What keeps the names of the nodes, on its own, so that no end of a node ends it."""
+    """The Erlang name server, in a process of its own, so that it survives the end of any node."""
 
     def _launch(self) -> None:
         self._launch_epmd()
 
 
 class Node(RabbitMQ):
-    """One of several nodes.
+    """One node of the cluster.
 
-    :param names: where their names are kept.
+    :param names: the name server of the nodes.
     """
 
     def __init__(self, names: Epmd) -> None:
@@ -38,8 +38,8 @@ class Node(RabbitMQ):
         self.name = self._env["RABBITMQ_NODENAME"]
         self._env["ERL_EPMD_PORT"] = str(names.epmd_port)
 
-    def introduce(self, cookie: str, nodes: list[Node]) -> None:
-        """Tell it, before its first start, of all nodes, and what they know each other by."""
+    def configure(self, cookie: str, nodes: list[Node]) -> None:
+        """Before its first start, configure the list of all nodes and their shared cookie."""
         lines = [
             f"cluster_formation.classic_config.nodes.{number} = {node.name}" for number, node in enumerate(nodes, 1)
         ]
@@ -64,7 +64,7 @@ class Cluster:
         self.nodes = [Node(self._names) for _ in range(3)]
         cookie = secrets.token_hex(16)
         for node in self.nodes:
-            node.introduce(cookie, self.nodes)
+            node.configure(cookie, self.nodes)
 
     def __enter__(self) -> Cluster:
         self._names.start()
@@ -78,11 +78,11 @@ class Cluster:
             server.close()
 
     def url(self, first: int = 0) -> str:
-        """All nodes, as ``BROKER_URL`` takes them, from this one on."""
+        """The URLs of all nodes, as a ``BROKER_URL`` that starts with this node."""
         return ";".join(node.url for node in self.nodes[first:] + self.nodes[:first])
 
     def leader_of(self, queue: str) -> Node:
-        """The node that decides for a queue."""
+        """The node that leads a queue."""
         running = next(node for node in self.nodes if node.running)
         leader = running.quorum_queues()[queue]["leader"]
         return next(node for node in self.nodes if node.name == leader)
@@ -90,7 +90,7 @@ class Cluster:
     def start(self, node: Node) -> None:
         """Start a node that was killed, and wait until it is a member of every queue again."""
         node.start()
-        node.ctl("await_startup")  # it has answered clients a moment before
+        node.ctl("await_startup")  # the node answers clients a moment before its start-up ends
         until(node.quorum_queues, self._are_complete, limit=SYNC_TIMEOUT)
 
     def _are_complete(self, queues: dict[str, dict[str, Any]]) -> bool:

@@ -1,4 +1,4 @@
-"""Private MariaDB and PostgreSQL servers for the tests, as those of ``servers``, with the table of the examples."""
+"""Private MariaDB and PostgreSQL servers for the tests, started as in ``servers``, with the examples' table."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ UNPRIVILEGED = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"
 class Database(Server):
     """A database server with the examples' table."""
 
-    url: str  #: as Heroku and its add-ons give it
+    url: str  #: the URL in the form that Heroku and its add-ons set
     driver: str  #: the URL's scheme with the driver
-    lock: str  #: a statement that keeps everybody from the table
+    lock: str  #: a statement that locks the table for other connections
 
     def start(self) -> None:
-        """Start the server, unless it runs, and make the table, unless it is there."""
+        """Start the server unless it runs, and create the table unless it exists."""
         super().start()
         create_users(self.engine())
 
     def engine(self) -> Engine:
-        """For the test's own statements."""
+        """An engine for the test's own statements."""
         url = re.sub(r"^\w+:(.*)\?.*", rf"{self.driver}:\1", self.url)
         return create_engine(url, poolclass=NullPool)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else gets at the table in this block."""
+        """Lock the table for other connections during this block."""
         with self.engine().begin() as connection:
             connection.execute(text(self.lock))
             yield
@@ -70,7 +70,7 @@ class MariaDB(Database):
             self._prepare([self._install, *options])
         options = ["--no-defaults", f"--datadir={data}", f"--socket={self.home}/socket", f"--port={self.port}", *user]
         options += ["--bind-address=127.0.0.1", f"--pid-file={self.home}/pid", "--innodb-buffer-pool-size=16M"]
-        # The first packet of the server, after its header of 4 octets, begins with the protocol's version, 10.
+        # The server's first packet begins, after a header of 4 octets, with the protocol's version, 10.
         self._spawn([self._program, *options], lambda: answer(self.port, b"", 5)[4:] == b"\x0a")
 
 
@@ -87,7 +87,7 @@ class PostgreSQL(Database):
         self.url = f"postgres://ringback@127.0.0.1:{self.port}/postgres?sslmode=prefer"
 
     def stop(self) -> None:
-        """End the server, and the connections of its clients; to SIGTERM it would wait for these."""
+        """End the server and its clients' connections; on SIGTERM it would wait for these."""
         self._end(signal.SIGINT)
 
     def _launch(self) -> None:

@@ -1,6 +1,6 @@
-"""``app.py`` with handlers that only the tests need: those that misbehave, and a look inside."""
+"""``app.py`` with handlers that only the tests need: handlers that misbehave, and ``/inside``."""
 
-import app as ringback_app  # first of all, since it patches
+import app as ringback_app  # before any other import, since it patches
 
 # ruff: isort: split
 import asyncio
@@ -41,7 +41,7 @@ class RaiseInMethod(ringback.RequestHandler):
 
 
 class PlainTornado(tornado.web.RequestHandler):
-    """Nothing of the package's own handler class."""
+    """A handler that uses none of the package's handler classes."""
 
     deadline = 0.5
 
@@ -61,7 +61,7 @@ class PlainCoroutine(tornado.web.RequestHandler):
 
 
 class Sleep(ringback.RequestHandler):
-    """Any sleep, with any deadline, in both styles."""
+    """Sleeps any time under any deadline, with callbacks or as a coroutine."""
 
     @ringback.asynchronous
     def get(self, seconds: str, deadline: str) -> None:
@@ -73,7 +73,7 @@ class Sleep(ringback.RequestHandler):
 
 
 class Pause(ringback.RequestHandler):
-    """Answers when a timer of the loop rings: a test sees whether another answer comes before it."""
+    """Answers when a timer of the loop fires, so that a test sees whether another answer comes earlier."""
 
     async def get(self, seconds: str) -> None:
         await asyncio.sleep(float(seconds))
@@ -81,7 +81,7 @@ class Pause(ringback.RequestHandler):
 
 
 class LateThen(ringback.RequestHandler):
-    """Waits for the first call when the second has long been answered."""
+    """Awaits a slow call first; the fast one has ended long before it is awaited."""
 
     async def get(self) -> None:
         slow, fast = tasks.sleep.delay(0.5), tasks.add.delay(1, 2)
@@ -101,7 +101,7 @@ class CatchError(ringback.RequestHandler):
 
 
 class Chain(ringback.RequestHandler):
-    """Awaits the last task of a chain, which the worker sends on."""
+    """Awaits the last task of a chain, which the worker publishes."""
 
     async def get(self, length: str) -> None:
         self.write(str(await ringback.call(chain(tasks.add.s(1, 2), *[tasks.add.s(10)] * (int(length) - 1)))))
@@ -122,7 +122,7 @@ class FireAndForget(ringback.RequestHandler):
 
 
 class CallMore(ringback.RequestHandler):
-    """One of the tests' own tasks, its arguments from the query."""
+    """Calls one of the tests' own tasks with arguments from the query."""
 
     async def get(self, name: str) -> None:
         arguments = {argument: self.get_query_argument(argument) for argument in self.request.query_arguments}
@@ -132,7 +132,7 @@ class CallMore(ringback.RequestHandler):
 
 
 class FromGreenlets(ringback.RequestHandler):
-    """Fifty greenlets call at once, none of them the loop's."""
+    """Calls tasks from fifty greenlets at once; the loop's is not among them."""
 
     @ringback.asynchronous
     def get(self) -> None:
@@ -165,7 +165,7 @@ async def gevent_result(function: Callable[[], object]) -> object:
 
 @tornado.web.stream_request_body
 class Upload(ringback.RequestHandler):
-    """Counts what it gets, while it comes; before the end ``?early`` has it answer, and ``?call`` call a task."""
+    """Counts the bytes as they arrive; with ``?early`` it answers before the end, with ``?call`` it calls a task."""
 
     received = 0
 
@@ -185,17 +185,17 @@ class Upload(ringback.RequestHandler):
 
 
 class Echo(tornado.websocket.WebSocketHandler):
-    """What a WebSocket sends comes back."""
+    """Sends each WebSocket message back."""
 
     def on_message(self, message: str | bytes) -> None:
         self.write_message(message)
 
 
 class Inside(ringback.RequestHandler):
-    """What the process keeps. The names of the package's own tables are here alone; if one changes, this fails."""
+    """Reports what the process holds. Only this class names the package's tables; if one is renamed, it fails."""
 
     def get(self) -> None:
-        gc.unfreeze()  # or what was there at the start is not seen
+        gc.unfreeze()  # so that the objects of the start are counted, too
         gc.collect()
         switchboard, backend = tasks.app.AsyncResult.switchboard, tasks.app.backend
         kept = {
@@ -222,7 +222,7 @@ class Inside(ringback.RequestHandler):
 
 
 class Held(ringback.RequestHandler):
-    """Which process this is, and how many requests it holds."""
+    """Reports the id of this process, and how many requests it holds."""
 
     def get(self) -> None:
         self.write({"pid": os.getpid(), "held": ringback.web.handlers.HeldRequest.held() - 1})

@@ -1,4 +1,4 @@
-"""Tasks that only the tests need: the misfits."""
+"""Tasks that only the tests need: tasks that misbehave."""
 
 import os
 import pickle
@@ -19,7 +19,7 @@ from waiting import until
 
 @task_prerun.connect
 def hesitate(task: Task, args: list[object], **_: object) -> None:
-    """What is said as "when <path>" in the chat is moderated when there is such a file, or 20 s later."""
+    """Moderation of the chat message "when <path>" ends when that file exists, or after 20 s."""
     if task.name == "moderate" and str(args[0]).startswith("when "):
         with suppress(AssertionError):
             until(Path(str(args[0]).split()[1]).exists, limit=20)
@@ -27,7 +27,7 @@ def hesitate(task: Task, args: list[object], **_: object) -> None:
 
 @app.task(acks_late=True)
 def late(number: int) -> int:
-    """Acknowledged when it has ended."""
+    """A task that is acknowledged when it has ended."""
     return number
 
 
@@ -43,7 +43,7 @@ def fail_with_two(first: str, second: str) -> None:
 
 @app.task(bind=True)
 def poison(self: Task, kind: str) -> None:
-    """Reply with something that is not a reply."""
+    """Send a message that is no reply to the reply queue."""
     good = {"task_id": self.request.id, "status": "SUCCESS", "result": 1, "traceback": None, "children": []}
     bodies = {
         "content type": (pickle.dumps(good), "application/x-python-serialize"),
@@ -68,7 +68,7 @@ def poison(self: Task, kind: str) -> None:
 
 @app.task(bind=True)
 def poison_redis(self: Task) -> None:
-    """Store and publish something that is not a reply where Redis clients wait for one."""
+    """Store and publish a value that is no reply at the key of a reply in Redis."""
     key = app.backend.get_key_for_task(self.request.id)
     app.backend.client.set(key, b"no json", ex=60)
     app.backend.client.publish(key, b"no json")
@@ -77,14 +77,14 @@ def poison_redis(self: Task) -> None:
 
 @app.task
 def count_to(path: str) -> None:
-    """Leave a line in a file: somebody has really run this."""
+    """Append a line to a file, as proof that the task has run."""
     with open(path, "a") as file:
         file.write(f"{time.time()}\n")
 
 
 @app.task
 def give(value: object) -> object:
-    """Return what was given."""
+    """Return the argument."""
     return value
 
 
@@ -100,7 +100,7 @@ def give_a_time() -> datetime:
 
 @app.task(bind=True, track_started=True)
 def report(self: Task, steps: int, go_on: str = "") -> int:
-    """Tell of every step, and, if a path is given, wait at the half until there is such a file."""
+    """Report every step; if a path is given, wait half-way until that file exists."""
     for step in range(steps):
         if step == steps // 2:
             until(lambda: not go_on or os.path.exists(go_on))
@@ -110,7 +110,7 @@ def report(self: Task, steps: int, go_on: str = "") -> int:
 
 @app.task(bind=True)
 def report_at_length(self: Task, steps: int, size: int) -> int:
-    """Tell of every step, in many words."""
+    """Report every step, with a long text each."""
     for step in range(steps):
         self.update_state(state="PROGRESS", meta={"step": step, "words": "x" * size})
     return steps
@@ -130,7 +130,7 @@ def keep_it_to_yourself() -> int:
 
 @app.task
 def count_and_sleep(path: str, seconds: float) -> str:
-    """Leave a line in a file at the start, and another one at the end."""
+    """Append a line to a file at the start, and another one at the end."""
     with open(path, "a") as file:
         file.write("begun\n")
     time.sleep(seconds)
@@ -141,31 +141,31 @@ def count_and_sleep(path: str, seconds: float) -> str:
 
 @app.task(bind=True)
 def tell_headers(self: Task) -> dict[str, str | None]:
-    """What of the trace the task sees."""
+    """Return the trace headers that the task sees."""
     return {name: self.request.get(name) for name in ("traceparent", "tracestate", "x_request_id")}
 
 
 @app.task(bind=True)
 def tell_options(self: Task) -> dict[str, object]:
-    """What of the caller's options the task sees."""
+    """Return the caller's options that the task sees."""
     return {"eta": self.request.eta, "priority": self.request.delivery_info["priority"]}
 
 
 @app.task
 def answer_by_itself(answer: dict[str, object]) -> dict[str, object]:
-    """Its result is a whole HTTP answer."""
+    """Return a complete HTTP answer."""
     return answer
 
 
 @app.task
 def typed(number: int, word: str = "a", *more: float, when: datetime | None = None, **rest: bool) -> str:
-    """One parameter of each kind."""
+    """A task with one parameter of each kind."""
     return f"{number} {word} {more} {when} {rest}"
 
 
 @app.task
 def reply(message: dict[str, str]) -> object:
-    """Reply to a message of WeChat's with what it tells: a task of so many seconds, an answer, or its own kind."""
+    """Reply to a WeChat message as its text says: after some seconds, with this text, or with another kind."""
     content = message["Content"]
     if content.startswith("wait"):
         _, path, seconds = content.split()
@@ -182,7 +182,7 @@ def reply_raw(body: str) -> str:
 
 @task_prerun.connect
 def leave_a_record(args: list[object], **_: object) -> None:
-    """Say in the file ``RECORD``, where there is one, what a task was called with: somebody has begun to run it."""
+    """Append the task's argument to the file that ``RECORD`` names, if it is set: the task has started."""
     if path := os.environ.get("RECORD"):
         with open(path, "a") as file:
             file.write(f"{args[0]}\n")

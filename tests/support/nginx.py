@@ -28,7 +28,7 @@ http {{
 
 
 class Nginx(Server):
-    """Takes the agents in turn.
+    """Passes requests to the upstream servers in turn.
 
     :param agents: their URLs.
     """

@@ -1,6 +1,6 @@
-"""A TCP proxy that breaks the way to a server in the ways that networks do.
+"""A TCP proxy that breaks connections to a server as networks do.
 
-One plain thread runs every socket; the methods hand it their work and return once it is done.
+One plain thread runs every socket; the methods pass their work to it and return once it is done.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from servers import free_port
 
-CHUNK = 65536  # bytes that one read takes; what is held in one direction never exceeds it
+CHUNK = 65536  # bytes of one read; one direction never buffers more
 TIMEOUT = 10  # seconds that a caller waits for the proxy's thread
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time to linger: close() sends RST
 
@@ -29,7 +29,7 @@ _Mode = enum.Enum("_Mode", "OPEN CUT STALLED BLACKHOLE CLOSED")
 
 
 class _Flow:
-    """One direction of a connection: what was read from the source and not yet sent."""
+    """One direction of a connection: the bytes that were read from the source and not yet sent."""
 
     def __init__(self, source: socket.socket, sink: socket.socket) -> None:
         self.source, self.sink = source, sink
@@ -41,7 +41,7 @@ class _Flow:
         return not self.held and not self.ended
 
     def move(self) -> None:
-        """Move what can be moved without waiting; raises OSError if an end is gone."""
+        """Move the bytes that can be moved without waiting; raises OSError if an end is gone."""
         with suppress(BlockingIOError):
             if self.wants_input:
                 self.held = self.source.recv(CHUNK)
@@ -60,7 +60,7 @@ def _close(end: socket.socket, reset: bool) -> None:
 
 
 class _Link:
-    """A client's connection and the one to the server that belongs to it."""
+    """A client's connection, and its connection to the server."""
 
     def __init__(self, client: socket.socket, silent: bool) -> None:
         self.server = socket.socket()
@@ -85,15 +85,15 @@ class _Link:
         return events
 
     def move(self, end: socket.socket, events: int) -> None:
-        """Do what an end is ready for; raises OSError if either end is gone."""
-        self.connected = True  # or refused, which the first use of the socket tells
+        """Read or write at an end that is ready; raises OSError if either end is gone."""
+        self.connected = True  # or refused, which the first use of the socket shows
         for flow in self.flows:
             if events & (EVENT_READ if flow.source is end else EVENT_WRITE):
                 flow.move()
 
 
 class Proxy:
-    """A proxy to a server, on a loopback `port` of its own; it resets whom the server refuses."""
+    """A proxy to a server, on a loopback `port` of its own; it resets clients that the server refuses."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = free_port()
@@ -117,7 +117,7 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """How many clients it serves: half-open ones too, but not those new in a stall."""
+        """The number of clients: with half-open ones, without those that connected during a stall."""
         return self._order(lambda: len(self._links))
 
     def cut(self) -> None:
@@ -129,7 +129,7 @@ class Proxy:
         self._order(partial(self._enter, _Mode.STALLED))
 
     def blackhole(self) -> None:
-        """Stall, and leave the connections of that time half-open: `restore` is for new ones."""
+        """Stall, and leave the present connections half-open for ever: `restore` helps new ones only."""
         self._order(partial(self._enter, _Mode.BLACKHOLE))
 
     def restore(self) -> None:
@@ -156,7 +156,7 @@ class Proxy:
         self._bell.send(b"!")
         return outcome.result(TIMEOUT)
 
-    def _run(self) -> None:  # this and all that follows is for the proxy's thread
+    def _run(self) -> None:  # this and all following methods run on the proxy's thread
         while self._mode is not _Mode.CLOSED:
             for key, events in self._selector.select():
                 key.data(events)
@@ -179,7 +179,7 @@ class Proxy:
         if mode in (_Mode.CUT, _Mode.CLOSED):
             self._refuse()
         else:
-            # In a stall the kernel alone takes calls: the server must not see them yet.
+            # In a stall only the kernel accepts connections: the server must not see them yet.
             self._listener.listen(1024)
             self._watch(self._listener, EVENT_READ if mode is _Mode.OPEN else 0, self._accept)
         for link in self._links:
@@ -195,10 +195,10 @@ class Proxy:
         self._drop_all()
         self._watch(self._listener, 0)
         self._listener.close()
-        self._bind()  # bound, not listening: it refuses, and nobody else takes the port
+        self._bind()  # bound, but not listening: it refuses, and keeps the port
 
     def _calls(self) -> Iterator[socket.socket]:
-        with suppress(OSError):  # nobody calls, or it does not listen
+        with suppress(OSError):  # no client connects, or it does not listen
             while True:
                 yield self._listener.accept()[0]
 
@@ -224,7 +224,7 @@ class Proxy:
             self._selector.register(end, wanted, act)
 
     def _move(self, link: _Link, end: socket.socket, events: int) -> None:
-        if link not in self._links:  # dropped in this turn, for what its other end did
+        if link not in self._links:  # dropped in this turn because of its other end
             return
         try:
             link.move(end, events)

@@ -1,4 +1,4 @@
-"""Tells the quick tests from the others by what their code names, so that no test has to be marked by hand.
+"""Finds the quick tests by the names that their code uses, so that no test has to be marked by hand.
 
 A test is slow if it, a fixture of it, or a function or class of the tests that either of them uses starts a server
 or a process. The exception is ``stack.converse``, whose process lives for less than a second.
@@ -19,10 +19,10 @@ from servers import Server, need
 
 TESTS = Path(__file__).parents[1]
 
-#: Code that names one of these starts something.
+#: Code that names one of these starts a server or a process.
 SLOW = (need, subprocess)
 
-#: Code that calls this takes a fixture that is known at run time only.
+#: Code that calls this uses a fixture whose name is known at run time only.
 ASKS_FOR_A_FIXTURE = "getfixturevalue"
 
 QUICK_ALL_THE_SAME = (stack.converse,)
@@ -56,7 +56,7 @@ def _is_of_the_tests(thing: object) -> bool:
 
 
 def _functions(thing: object) -> Iterator[FunctionType]:
-    """Return the methods of a class, or a function as its author wrote it: without what decorators made of it."""
+    """Return the methods of a class, or a function without its decorators."""
     if isinstance(thing, type):
         members = list(vars(thing).values())
     else:

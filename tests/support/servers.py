@@ -1,7 +1,7 @@
 """Private RabbitMQ and Redis servers for the tests.
 
 Each is a real server with ports and a data folder of its own, reads no configuration of the
-machine, and ends when the test process does, however that ends. Blocking code, for plain threads.
+machine, and ends with the test process, also if that is killed. Blocking code, for plain threads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TIMEOUT = 60  # seconds; a node boots in about 4 and stops in 1, but not on a bu
 # Debian's /usr/sbin/rabbitmq-server changes the user when root runs it; the script that it wraps
 # does not, so that one comes first.
 PATH = f"/usr/lib/rabbitmq/bin:{os.environ['PATH']}:/usr/sbin:/opt/homebrew/sbin:/opt/homebrew/bin"
-PATH = ":".join([PATH, *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])  # where Debian has it
+PATH = ":".join([PATH, *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])  # Debian installs it here
 
 # AMQP 0-9-1, 4.2.2 and 1.4.2.1: the server answers the header with Connection.Start, a method
 # frame on channel 0; after the 7 octets of frame come class 10 and method 10.
@@ -49,7 +49,7 @@ class ServerError(Exception):
 def free_port() -> int:
     """Return a free loopback port, below those of outgoing connections (32768 on Linux and up).
 
-    So no client takes a stopped server's port, and one that retries it cannot reach itself.
+    So no client takes a stopped server's port, and a client that retries this port cannot connect to itself.
     """
     while True:
         port = 10_000 + secrets.randbelow(22_000)
@@ -59,7 +59,7 @@ def free_port() -> int:
 
 
 class Child(subprocess.Popen[bytes]):
-    """A process in a group of its own, which does not outlive the test process."""
+    """A process in a separate process group, which ends with the test process."""
 
     def __init__(self, command: Sequence[str], env: dict[str, str], log: Path, cwd: Path | None = None) -> None:
         with log.open("ab") as out:
@@ -69,7 +69,7 @@ class Child(subprocess.Popen[bytes]):
         self._guard = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
 
     def end(self, how: signal.Signals) -> None:
-        """Send a signal, wait for the end, and kill what is left of the group."""
+        """Send a signal, wait for the end, and kill the rest of the group."""
         self.send_signal(how)
         try:
             self.wait(TIMEOUT)
@@ -110,17 +110,17 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What the server wrote, over all its starts."""
+        """The server's output, over all its starts."""
         return (self.home / "log").read_text(errors="replace")
 
     def start(self) -> None:
         """Start the server, unless it runs, and wait until it answers clients."""
         if not self.running:
-            self.kill()  # sweeps up after a server that ended by itself
+            self.kill()  # cleans up after a server that ended by itself
             self._launch()
 
     def stop(self) -> None:
-        """End the server as its operator would; port and data stay for the next start."""
+        """Stop the server in the regular way; port and data stay for the next start."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -225,15 +225,15 @@ class RabbitMQ(Server):
             "RABBITMQ_MNESIA_BASE": f"{self.home}/mnesia",
             "RABBITMQ_LOG_BASE": f"{self.home}/logs",
             "RABBITMQ_LOGS": "-",  # to the one log file, which errors quote
-            "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the node, not its parent
+            "RUNNING_UNDER_SYSTEMD": "true",  # the script replaces itself with the node
             "ERL_EPMD_PORT": str(self.epmd_port),
-            # One scheduler is light; Erlang would leave an epmd behind when it finds none.
+            # One scheduler saves CPU time; without a running epmd, Erlang would start one and leave it behind.
             "ERL_FLAGS": "+S 1:1 -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
         }
 
 
 def find(program: str, debian: str, brew: str) -> str:
-    """Return the path of a server's program, or raise `MissingServer` with the packages that bring it."""
+    """Return the path of a server's program, or raise `MissingServer` with the packages to install."""
     if path := shutil.which(program, path=PATH):
         return path
     raise MissingServer(f"{program}: apt-get install {debian}, brew install {brew}")
@@ -252,7 +252,7 @@ T = TypeVar("T")  # a server, or a cluster of them
 
 
 def need(server: Callable[[], T]) -> T:
-    """Return an unstarted server; where it is not installed skip the test, or fail it on CI."""
+    """Return an unstarted server; if it is not installed, skip the test, or fail it on CI."""
     try:
         return server()
     except MissingServer as missing:

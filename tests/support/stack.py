@@ -1,4 +1,4 @@
-"""The web process and the worker as a user runs them: processes of their own, with an environment of their own."""
+"""The web process and the worker as a user runs them: separate processes with a separate environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FOREIGN = re.compile(
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment, cleaned, with the project and what the tests share importable."""
+    """This process's environment without the variables above; the project and ``tests/support`` are importable."""
     clean = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
     path = os.pathsep.join([str(Path(sys.executable).parent), clean["PATH"]])
     return {**clean, "PATH": path, "PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}", "PYTHONUNBUFFERED": "1", **variables}
@@ -40,8 +40,8 @@ def environment(**variables: str) -> dict[str, str]:
 class Process:
     """A command that runs until the ``with`` block ends; its output goes to a file.
 
-    :param ready: a pattern that its output shows once it is of use.
-    :param patience: seconds that this may take.
+    :param ready: a pattern in its output that shows that it is ready.
+    :param patience: seconds until it has to be ready.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Process:
 
 
 class Web(Process):
-    """``python app.py`` on a free port, the tests' own app with its additional handlers, or another command."""
+    """``python app.py`` on a free port, or the tests' app with its additional handlers, or another command."""
 
     def __init__(
         self,
@@ -132,9 +132,9 @@ class Web(Process):
 
 
 class Worker(Process):
-    """A worker with the tasks of the tests beside the project's own, started with the Procfile's own flags.
+    """A worker with the project's tasks and the tests' tasks, started with the Procfile's flags.
 
-    :param pool: another than the Procfile's, which needs no patch of gevent's.
+    :param pool: a pool instead of the Procfile's, run without gevent's patch.
     """
 
     def __init__(self, name: str = "", pool: str = "", **variables: str) -> None:
@@ -142,7 +142,7 @@ class Worker(Process):
             procfile()["worker"].replace("-A tasks", "-A misbehaving_tasks")
             + f" --hostname {name or os.urandom(4).hex()}@%h"
         )
-        line = line.replace("--loglevel WARNING", "--loglevel INFO")  # which says when it is ready
+        line = line.replace("--loglevel WARNING", "--loglevel INFO")  # the log line that shows that it is ready
         if pool:
             line = line.replace("gevent.monkey --module ", "").replace("--pool gevent", f"--pool {pool}")
         super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)
@@ -152,7 +152,7 @@ class Worker(Process):
 def processes(
     broker: RabbitMQ, redis: Redis, count: int, web_broker: str = "", **variables: str
 ) -> Iterator[list[Web]]:
-    """Start this many web processes that share a Redis, and one worker, on a task queue of their own.
+    """Start this many web processes that share a Redis, and one worker, on a separate task queue.
 
     :param web_broker: the broker's URL for the web processes, if it is another one.
     """
@@ -170,7 +170,7 @@ def processes(
 
 
 def converse(preamble: str, conversation: str, runner: str = "asyncio.run") -> subprocess.CompletedProcess[str]:
-    """How a Python process of its own ended well that ran a coroutine.
+    """Run a coroutine in a separate Python process; return the process after it has succeeded.
 
     :param preamble: statements before the coroutine.
     :param conversation: its body.
@@ -186,7 +186,7 @@ def converse(preamble: str, conversation: str, runner: str = "asyncio.run") -> s
 
 @contextmanager
 def through_a_proxy(server: RabbitMQ | Redis) -> Iterator[tuple[str, Proxy]]:
-    """The server's URL as it is through a proxy, and the proxy."""
+    """The server's URL through a proxy, and the proxy."""
     with Proxy("127.0.0.1", server.port) as proxy:
         yield server.url.replace(f":{server.port}", f":{proxy.port}"), proxy
 

@@ -1,7 +1,7 @@
 """Wait for a condition, in a plain thread or on an asyncio loop.
 
-Both functions look again and again, and go on as soon as the condition holds. Their limit measures nothing: it only
-makes a test fail, with what was seen last, that would otherwise wait for ever.
+Both functions poll, and return as soon as the condition is true. Their limit measures nothing: it makes a test fail,
+with the last value, instead of waiting for ever.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-LIMIT = 30.0  # seconds; what a test waits for takes far less, on a busy machine too
-PAUSE = 0.01  # seconds between two looks
+LIMIT = 30.0  # seconds; far more than any condition needs, also on a busy machine
+PAUSE = 0.01  # seconds between two calls of ``look``
 
 
 def until(look: Callable[[], T], holds: Callable[[T], object] = bool, limit: float = LIMIT) -> T:
     """Call ``look`` until ``holds`` is true of what it returns; block the thread meanwhile.
 
-    :param look: returns the state that the condition is about.
+    :param look: returns the value to test.
     :param holds: the condition; without one, what ``look`` returns must be true.
     :returns: what ``look`` returned last.
-    :raises AssertionError: the condition does not hold after ``limit`` seconds; the message shows what was seen last.
+    :raises AssertionError: the condition does not hold after ``limit`` seconds; the message shows the last value.
     """
     end = time.monotonic() + limit
     while not holds(seen := look()):

@@ -1,4 +1,4 @@
-"""Sees where the loop waits, by what its greenlet gives way for."""
+"""Reports each wait of the loop's greenlet outside the selector: the loop must wait for events only."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import traceback
 
 import greenlet
 
-#: What a process says that has made the loop wait.
+#: The message about a wait of the loop.
 ALARM = "THE LOOP WAITS"
 
-#: Where it may: for the next event, and while the process starts or ends.
+#: The functions that may wait: for the next event, and while the process starts or ends.
 ALLOWED = {
     ("selectors.py", "select"),
     ("switchboard.py", "start"),
@@ -21,7 +21,7 @@ ALLOWED = {
 
 
 def watch() -> None:
-    """From now on, say so when this greenlet, the loop's, gives way anywhere but where it may."""
+    """From now on, report each wait of this greenlet, the loop's, outside these functions."""
     loops = greenlet.getcurrent()
 
     def on_switch(event: str, switch: tuple[greenlet.greenlet, greenlet.greenlet]) -> None:

@@ -1,4 +1,4 @@
-"""A name stands for one request: used for another one it is refused, which is tested elsewhere."""
+"""Each request needs a new name: a name that was used for another request is refused, which is tested elsewhere."""
 
 from typing import Any
 from uuid import uuid4
@@ -8,7 +8,7 @@ import schemathesis
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Give each request names of its own."""
+    """Give each request new names."""
     if case.headers and case.headers.get("Idempotency-Key"):
         case.headers["Idempotency-Key"] = str(uuid4())
     if case.method.upper() == "PUT":
