@@ -1,4 +1,4 @@
-# Everything that a person does here. PYTHON may name another interpreter: make run PYTHON=python3.12
+# Every command of this project. PYTHON may name another interpreter: make run PYTHON=python3.12
 PYTHON ?= python3
 
 run: .venv/run  ## start on an embedded broker and worker; PORT=8000 make run for another port
@@ -25,7 +25,7 @@ docs: .venv/dev  ## write docs/settings.md from the table of settings
 check: .venv/dev  ## lint, format and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
-success: .venv/run  ## how many of 1000 requests succeed; URL=http://127.0.0.1:8888 asks a process that runs
+success: .venv/run  ## count how many of 1000 requests succeed; URL=http://127.0.0.1:8888 asks a running process
 	@.venv/bin/python scripts/success.py $(URL)
 
 bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench takes three minutes

@@ -52,7 +52,7 @@ class CallTask(RequestHandler):
 
 
 class Relay(RequestHandler):
-    """``POST /``: the body goes to a task as it is, and its reply comes back."""
+    """``POST /``: passes the body to a task unchanged, and answers with its reply."""
 
     @asynchronous
     def post(self) -> None:
@@ -67,7 +67,7 @@ class Relay(RequestHandler):
 
 
 class Now(RequestHandler):
-    """``GET /i_want_you_now``: no task, no wait, whatever the others are waiting for."""
+    """``GET /i_want_you_now``: answers at once, without a task, while other requests are held."""
 
     def get(self) -> None:
         self.write("i want you, right now!")
@@ -85,7 +85,7 @@ HANDLERS = [
 
 
 def main(handlers: Sequence[Any] = HANDLERS) -> None:
-    """Serve these handlers, and the HTTP interface beside them, as flags and environment say."""
+    """Serve these handlers and the HTTP interface, as flags and environment say."""
     ringback.cli.main(tasks.app, handlers, example="/async-sleep")
 
 

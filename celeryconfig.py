@@ -1,6 +1,6 @@
-"""Celery's settings, for the web process and the worker alike, each with its reason.
+"""Celery's settings for both the web process and the worker, each with its reason.
 
-What only a worker needs is set by ``ringback.worker.configure(app)`` in ``tasks.py``.
+``ringback.worker.configure(app)`` in ``tasks.py`` makes the settings that only a worker needs.
 """
 
 import os
@@ -10,14 +10,14 @@ import sys
 broker_url = os.environ.get("BROKER_URL") or os.environ.get("CLOUDAMQP_URL") or "memory://localhost/"
 result_backend = os.environ.get("RESULT_BACKEND") or "rpc://"
 
-# Where tasks go by default; Celery's own name, unless several projects share a broker.
+# The default queue: Celery's own name, unless several projects share a broker.
 task_default_queue = os.environ.get("TASK_QUEUE") or "celery"
 
 # quorum: each queue is kept by most nodes of a cluster, and outlives any one of them.
 task_default_queue_type = os.environ.get("TASK_QUEUE_TYPE") or "classic"
 task_create_missing_queue_type = task_default_queue_type
 
-# Tasks with a queue of their own, as in RINGBACK_ROUTES="report.*:reports sleep:slow". Worker and web agree on it here.
+# Separate queues for tasks, as in RINGBACK_ROUTES="report.*:reports sleep:slow". Worker and web share this setting.
 try:
     task_routes = {
         pattern: {"queue": queue}
@@ -26,7 +26,7 @@ try:
 except ValueError:
     sys.exit(f"RINGBACK_ROUTES={os.environ['RINGBACK_ROUTES']!r}: expected task:queue, and more of them behind spaces")
 
-# JSON only, in and out: a pickle from the network is a program from the network.
+# JSON only, in and out: unpickling data from the network would run its code.
 task_serializer = result_serializer = "json"
 accept_content = ["json"]
 
@@ -37,5 +37,5 @@ broker_transport_options = {}
 if broker_url.startswith(("amqp", "pyamqp")):
     broker_transport_options = {"confirm_publish": True}  # a message is published once the broker has confirmed it
 
-# With a time zone of its own, Celery would look up the machine's for each message that expires.
+# Without this setting, Celery looks up the machine's time zone for each message that expires.
 timezone = "UTC"

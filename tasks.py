@@ -1,4 +1,4 @@
-"""The tasks. The worker needs this file, ``celeryconfig.py``, and of the package ``ringback.worker``."""
+"""The tasks. The worker needs this file, ``celeryconfig.py``, and the package's ``ringback.worker``."""
 
 import time
 from datetime import datetime
@@ -15,27 +15,27 @@ ringback.worker.configure(app)
 
 @celeryd_init.connect
 def need_a_broker(**_: object) -> None:
-    """A worker on its own cannot reach the ``memory://`` broker, which lives inside the web process."""
+    """Stop a separate worker on ``memory://``: that broker exists only inside the web process."""
     if app.conf.broker_url.startswith("memory:"):
         raise SystemExit("the worker needs a broker: set BROKER_URL, as in BROKER_URL=amqp://guest:guest@localhost//")
 
 
 @app.task(name="add")
 def add(x: int | str, y: int | str) -> int:
-    """The sum of two whole numbers; strings of digits will do."""
+    """The sum of two whole numbers; strings of digits are accepted."""
     return int(x) + int(y)
 
 
 @app.task(name="sleep")
 def sleep(seconds: float) -> float:
-    """Take that many seconds, and return what was given."""
+    """Sleep that many seconds, and return the argument."""
     time.sleep(float(seconds))
     return seconds
 
 
 @app.task(name="count", bind=True, track_started=True)
 def count(self: Task, to: int) -> int:
-    """Count to a number, ten a second, and tell of each step."""
+    """Count to a number, ten a second, and report each step."""
     for number in range(1, to + 1):
         time.sleep(0.1)
         self.update_state(state="PROGRESS", meta={"counted": number})
@@ -44,7 +44,7 @@ def count(self: Task, to: int) -> int:
 
 @app.task(name="echo")
 def echo(msg: str, timestamp: bool = False) -> str:
-    """The message, behind the date and time if asked for."""
+    """The message, with the date and time in front if asked for."""
     return f"{datetime.now()}: {msg}" if timestamp else msg
 
 

@@ -1,1 +1,1 @@
-"""Ringback measured beside other ways to answer a request with a task's result: ``make bench``."""
+"""Compare Ringback with other ways to answer a request with a task's result: ``make bench``."""

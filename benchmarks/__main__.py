@@ -1,4 +1,4 @@
-"""The whole run: ``make bench``, or ``make bench QUICK=1``."""
+"""Run the whole benchmark: ``make bench``, or ``make bench QUICK=1``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from servers import MissingServer, RabbitMQ
 
 
 def main(plan: Plan) -> int:
-    """Measure everything and write it down; 1 if an answer was wrong or missing, 2 if a program is."""
+    """Measure everything, write the results; return 1 if an answer was wrong or missing, 2 if a program is missing."""
     try:
         load.program()
         broker = RabbitMQ()
@@ -32,7 +32,7 @@ def main(plan: Plan) -> int:
 
 
 class Run:
-    """One run of everything."""
+    """One run of the whole benchmark."""
 
     def __init__(self, broker: RabbitMQ, plan: Plan) -> None:
         self._broker, self._plan = broker, plan
@@ -40,7 +40,7 @@ class Run:
         self._failures: list[str] = []
 
     def results(self) -> report.Results:
-        """Measure; the results, with the targets' verdicts."""
+        """Measure; return the results with the targets' verdicts."""
         broker, plan = self._broker, self._plan
         with worker(broker) as process:
             measured = self._with_worker(Stage(broker, process))
@@ -68,7 +68,7 @@ class Run:
         }
 
     def _try(self, name: str, measure: Callable[[], Any]) -> Figures:
-        """What it measured, or nothing, and the reason among what is left out or what has failed."""
+        """Return what this part measured; if it failed or was skipped, record the reason and return nothing."""
         print(f"{name} ...", flush=True)
         try:
             return measure()

@@ -1,4 +1,4 @@
-"""What is measured beside the rounds: 1000 connections, a tenth of the load, the worker beside Celery's defaults."""
+"""Measurements outside the rounds: 1000 connections, a tenth of the load, the worker against Celery's defaults."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from benchmarks.stage import Stage, wait_for_consumer, warm
 from servers import RabbitMQ
 from stack import Process
 
-QUEUE = "celery"  # that the project's worker takes from
-DEFAULT_QUEUE = "default"  # that the other one takes from, since both run
+QUEUE = "celery"  # the queue of the project's worker
+DEFAULT_QUEUE = "default"  # the queue of the other worker, since both run
 
 
 def soak(stage: Stage, plan: Plan) -> Figures:
@@ -34,7 +34,7 @@ def soak(stage: Stage, plan: Plan) -> Figures:
 
 
 def light(stage: Stage, plan: Plan, rate: float) -> Figures:
-    """Milliseconds for an answer at this rate, over HTTP and by a bare client: medians of alternating stretches."""
+    """Milliseconds for an answer at this rate, over HTTP and by a bare client: medians of alternating periods."""
     https, bares = [], []
     with warm(CONTENDERS[0], stage.broker) as web:
         for _ in range(plan.rounds):

@@ -1,4 +1,4 @@
-"""Who takes part, as data."""
+"""The contenders, as data."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 DESIGNS = Path(__file__).parent / "designs"
 ENVIRONMENTS = Path(__file__).parent / ".venv"
 
-RELAY, LADDER = "relay", "ladder"  # the two groups: one task without work, and jobs of 100 ms
+RELAY, LADDER = "relay", "ladder"  # the two groups: a task without work, and jobs of 100 ms
 
 
 @dataclass(frozen=True)
 class Contender:
     """One design.
 
-    :param command: what runs it, behind the interpreter; ``{port}`` stands for the port to listen on.
-    :param work: what it is asked, by its name in ``load.lua``.
-    :param requests: that each piece of work takes.
-    :param connections: of the load.
-    :param warm: connections of its warm-up; fewer where it blocks: what it does not get to is in the next run's way.
-    :param environment: the virtual environment of its own that it has, which ``designs/NAME.txt`` describes.
+    :param command: the interpreter's arguments; ``{port}`` stands for the port to listen on.
+    :param work: the kind of its requests, by its name in ``load.lua``.
+    :param requests: requests for each piece of work.
+    :param connections: connections of the load.
+    :param warm: connections of its warm-up; fewer if it blocks, since unanswered requests would disturb the next run.
+    :param environment: its own virtual environment, whose requirements are in ``designs/NAME.txt``.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Contender:
 
     @property
     def blocks(self) -> bool:
-        """Whether it leaves requests lying that it has been sent."""
+        """Whether it leaves received requests unanswered while it works on others."""
         return self.warm < self.connections
 
     @property
@@ -52,13 +52,13 @@ class Contender:
 
 
 def design(name: str) -> str:
-    """The command of a design of ours."""
+    """The command of one of our own designs."""
     return f"-m benchmarks.designs.{name}"
 
 
 RINGBACK = "--port={port} --logging=error"  # the others do not write an access log either
 
-#: Publish without waiting for the broker, which Ringback, and by celeryconfig.py the others, do wait for.
+#: Publish without waiting for the broker's confirm; otherwise all contenders wait for it, by celeryconfig.py.
 UNCONFIRMED = {"UNCONFIRMED": "1"}
 
 CONTENDERS = [

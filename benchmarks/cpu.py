@@ -11,7 +11,7 @@ PROC = Path("/proc")
 
 
 def tree(pid: int) -> Iterator[int]:
-    """A process and all that descend from it."""
+    """A process and all its descendants."""
     yield pid
     for task in threads(pid):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -27,7 +27,7 @@ def threads(pid: int) -> list[Path]:
 
 
 def spent(pid: int) -> float:
-    """CPU time that a process and its descendants have used, in milliseconds; of threads that have ended nothing."""
+    """CPU time of a process and its descendants, in milliseconds, without threads that have ended."""
     return sum(of_thread(task) for member in tree(pid) for task in threads(member))
 
 
@@ -39,7 +39,7 @@ def of_thread(task: Path) -> float:
 
 
 def resident(pid: int) -> int:
-    """Memory of a process and its descendants, in bytes; what they share counts for each."""
+    """Memory of a process and its descendants, in bytes; shared memory counts for each."""
     return sum(_resident(member) for member in tree(pid))
 
 

@@ -1,6 +1,6 @@
-"""In the worker's place, where the web processes are to be the slowest: answers each task at once, on bare py-amqp.
+"""Replaces the worker when the web processes must be the bottleneck: answers each task at once, on bare py-amqp.
 
-Replies and acknowledgements go out together, once for everything that has come in. ``python -m benchmarks.echo PORT``
+Replies and acknowledgements of all arrived messages go out together. ``python -m benchmarks.echo PORT``
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ PREFETCH = 1000
 
 
 class Cork:
-    """Stands between py-amqp's frame writer and the transport, and collects frames while it is in."""
+    """Stands between py-amqp's frame writer and the transport, and collects frames while it is active."""
 
     def __init__(self) -> None:
         self._frames: list[bytes] = []
         self._is_in = False
 
     def frame_writer(self, connection: amqp.Connection, transport: Any) -> Any:
-        """py-amqp's own, which writes to this."""
+        """py-amqp's frame writer, writing to this cork."""
         self._transport = transport
         return frame_writer(connection, self)
 
     def write(self, frame: bytes) -> None:
-        """Keep a frame, or write it. It is a view of a buffer that is used again."""
+        """Keep a copy of a frame, or write it. The frame is a view of a buffer that py-amqp reuses."""
         if self._is_in:
             self._frames.append(bytes(frame))
         else:
@@ -63,7 +63,7 @@ def main(port: int) -> None:
 
 
 def take_all(link: amqp.Channel, waiting: list[amqp.Message]) -> None:
-    """Read what has come already."""
+    """Read the messages that have already arrived."""
     while len(waiting) < PREFETCH // 2:
         try:
             link.connection.drain_events(timeout=0.001)

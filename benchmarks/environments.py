@@ -10,7 +10,7 @@ from benchmarks.contenders import DESIGNS, ENVIRONMENTS, Contender
 
 
 def ready(contenders: Iterable[Contender]) -> dict[str, str]:
-    """Make what is missing; returns why not, by the contender's name, for those whose environment cannot be made."""
+    """Make the missing environments; return the reason for each contender whose environment cannot be made."""
     missing = {}
     for contender in contenders:
         if contender.environment and (failure := _make(contender.environment)):

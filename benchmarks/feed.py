@@ -1,4 +1,4 @@
-"""Bare py-amqp clients that call the task through the worker: the least that can be asked of it, and waited for."""
+"""Bare py-amqp clients that call the task through the worker: the lower bound of load and latency."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from benchmarks.link import channel, reply_queue
 from benchmarks.messages import check, task_message
 from stack import Process
 
-WINDOW = 100  # calls without a reply at any time, as many as wrk has connections
-SILENCE = 30  # seconds without a reply, after which something is broken
+WINDOW = 100  # calls in flight, as many as wrk has connections
+SILENCE = 30  # seconds without a reply, after which the run fails
 
 
 def calls(port: int, queue: str, count: int) -> None:
-    """Call the task so many times, as fast as the replies come.
+    """Call the task ``count`` times, as fast as the replies come.
 
-    :param port: of the broker.
-    :param queue: that the worker takes from.
+    :param port: the broker's port.
+    :param queue: the worker's queue.
     :raises TimeoutError: replies do not come.
     """
     replies = 0
@@ -43,19 +43,19 @@ def calls(port: int, queue: str, count: int) -> None:
 
 @contextmanager
 def running(port: int) -> Iterator[None]:
-    """Keep the worker busy for as long as the block runs, by a process of its own.
+    """Keep the worker busy during the block, by a separate process.
 
-    :param port: of the broker.
+    :param port: the broker's port.
     """
     with Process([sys.executable, "-m", "benchmarks.feed", str(port)], ready="calling"):
         yield
 
 
 def paced(port: int, queue: str, rate: float, seconds: float) -> list[float]:
-    """Call the task so many times a second, whatever the replies do.
+    """Call the task at a fixed rate, independent of the replies.
 
-    :param port: of the broker.
-    :param queue: that the worker takes from.
+    :param port: the broker's port.
+    :param queue: the worker's queue.
     :returns: seconds from when each call was due to its reply.
     """
     due: dict[str, float] = {}
@@ -82,7 +82,7 @@ def _drain_until(link: amqp.Channel, moment: float) -> None:
     while (left := moment - time.monotonic()) > 0:
         try:
             link.connection.drain_events(timeout=left)
-        except TimeoutError:  # nothing came until then
+        except TimeoutError:  # no reply came until then
             return
 
 

@@ -1,4 +1,4 @@
-"""The least that a relayed request can cost: bare Tornado, and bare py-amqp for one message out and one in."""
+"""The lower bound of a relayed request's cost: bare Tornado, and bare py-amqp for one message out and one in."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from benchmarks.messages import check, reply, task_message
 def publish(port: int, count: int) -> float:
     """CPU milliseconds of this process to publish a task message.
 
-    :param port: of the broker.
-    :param count: how many to publish.
+    :param port: the broker's port.
+    :param count: the number of messages to publish.
     """
     with channel(port) as link:
         queue = link.queue_declare(exclusive=True).queue
@@ -27,8 +27,8 @@ def publish(port: int, count: int) -> float:
 def consume(port: int, count: int) -> float:
     """CPU milliseconds of this process to consume a reply and read it.
 
-    :param port: of the broker.
-    :param count: how many to consume.
+    :param port: the broker's port.
+    :param count: the number of replies to consume.
     """
     read: list[str] = []
 

@@ -1,6 +1,6 @@
-"""Requests that are held at once: what each costs, and how late it is answered when the worker is let go.
+"""Requests that are held at once: the cost of each, and its delay after the worker resumes.
 
-The worker is stopped while they arrive, so that all of them are held. An asyncio client asks, on plain sockets.
+The worker is stopped while they arrive, so that all of them are held. An asyncio client sends them on plain sockets.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ PATH = "/async-sleep"
 SLEEP = 3.0  # seconds that its task takes
 ANSWER = b"3"
 DEADLINE = "180"  # seconds
-AT_ONCE = 200  # connections that are being made at a time, fewer than the listening socket's backlog
-FILES = 20_000  # that this process, and each that it starts, may have open: 10 000 connections and some more
+AT_ONCE = 200  # connections opened at a time, fewer than the listening socket's backlog
+FILES = 20_000  # open files of this process and of each that it starts: 10 000 connections and some more
 
 
 def allow_files() -> None:
-    """Raise the limit of open files for this process, and so for those that it starts.
+    """Raise the limit of open files for this process and the processes that it starts.
 
-    :raises NotMeasured: it may not.
+    :raises NotMeasured: the limit cannot be raised.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -41,10 +41,12 @@ def allow_files() -> None:
 
 
 def measure(broker: RabbitMQ, sizes: dict[int, int]) -> dict[str, dict[str, float]]:
-    """Hold that many requests at once, in that many waves.
+    """Hold each number of requests at once, in its number of waves.
+
+    :param sizes: the number of waves by the number of requests.
 
     :raises NotRight: an answer was wrong.
-    :raises NotMeasured: so many connections are not allowed.
+    :raises NotMeasured: the limit of open files is too low.
     """
     allow_files()
     with worker(broker, WORKER_CONCURRENCY=str(max(10_000, *sizes))) as process:
@@ -53,7 +55,7 @@ def measure(broker: RabbitMQ, sizes: dict[int, int]) -> dict[str, dict[str, floa
 
 def _measure_size(broker: RabbitMQ, worker_pid: int, size: int, waves: int) -> dict[str, float]:
     with warm(CONTENDERS[0], broker, RINGBACK_DEADLINE=DEADLINE) as web:
-        asyncio.run(Wave(web, worker_pid, min(size, 10)).run())  # a first one, which is not counted
+        asyncio.run(Wave(web, worker_pid, min(size, 10)).run())  # a first wave, which is not counted
         idle, look = _idle(web), _look(web)
         wave = Wave(web, worker_pid, size)
         rss, began, clock = cpu.resident(web.pid), cpu.spent(web.pid), time.monotonic()
@@ -67,14 +69,14 @@ def _measure_size(broker: RabbitMQ, worker_pid: int, size: int, waves: int) -> d
 
 
 def _idle(web: Web) -> float:
-    """CPU milliseconds a second of a process that nobody asks anything."""
+    """CPU milliseconds a second of a process without requests."""
     began, clock = cpu.spent(web.pid), time.monotonic()
     time.sleep(1.5)
     return (cpu.spent(web.pid) - began) / (time.monotonic() - clock)
 
 
 def _look(web: Web, times: int = 20) -> float:
-    """CPU milliseconds of a look at the gauge."""
+    """CPU milliseconds of one read of the gauge."""
     began = cpu.spent(web.pid)
     for _ in range(times):
         held(web)
@@ -82,29 +84,30 @@ def _look(web: Web, times: int = 20) -> float:
 
 
 def held(web: Web) -> int:
-    """How many requests the process holds, by its own account."""
+    """The number of held requests, by the process's own gauge."""
     with urlopen(f"{web.url}/metrics") as answer:
         found = re.search(rb"^ringback_held_requests (\S+)", answer.read(), re.MULTILINE)
     return int(float(found[1])) if found else 0
 
 
 class Wave:
-    """So many requests, made while the worker is stopped, and answered once it is let go; any number of times.
+    """Requests that are sent while the worker is stopped and answered after it resumes; ``run`` may be repeated.
 
     :param web: the web process.
     :param worker: the worker's pid.
+    :param size: the number of requests.
     """
 
     def __init__(self, web: Web, worker: int, size: int) -> None:
         self._web, self._worker, self._size = web, worker, size
         self._port = urlsplit(web.url).port
         self._released = 0.0
-        self.rss = 0  #: bytes when all were held; the most of all times
+        self.rss = 0  #: bytes when all were held; the largest of all waves
         self.looks = 0  #: at the gauge
         self.late: list[float] = []  #: seconds over `SLEEP` from the release to each answer
 
     async def run(self) -> None:
-        """Once.
+        """Run one wave.
 
         :raises NotRight: an answer was wrong, or missing.
         """
@@ -125,7 +128,7 @@ class Wave:
             self.looks += 1
             if time.monotonic() > end:
                 raise NotRight(f"not all of {self._size} requests are held after a minute")
-            await asyncio.sleep(0.05 + self._size / 20_000)  # each look costs the process some CPU
+            await asyncio.sleep(0.05 + self._size / 20_000)  # each read costs the process some CPU
         self.looks += 1
 
     async def _ask(self) -> float:

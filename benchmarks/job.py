@@ -1,4 +1,4 @@
-"""The ladder's task, beside those of ``tasks.py``: the worker, and who calls the task by itself, import this."""
+"""The ladder's task, beside those of ``tasks.py``; the worker and the designs that call the task import this."""
 
 import time
 

@@ -13,15 +13,15 @@ import amqp
 def channel(port: int, **options: Any) -> Iterator[amqp.Channel]:
     """A channel on a connection of its own.
 
-    :param port: of a broker on this machine.
-    :param options: of the connection.
+    :param port: the port of a broker on this machine.
+    :param options: options of the connection.
     """
     with amqp.Connection(f"127.0.0.1:{port}", **options) as connection:
         yield connection.channel()
 
 
 def reply_queue(channel: amqp.Channel, on_message: Callable[[amqp.Message], object]) -> str:
-    """Consume a queue of this connection's own; returns its name."""
+    """Consume an exclusive queue of this connection; return its name."""
     name: str = channel.queue_declare(exclusive=True).queue
     channel.basic_consume(name, no_ack=True, callback=on_message)
     return name

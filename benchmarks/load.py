@@ -15,12 +15,12 @@ TIMEOUT = 30  # seconds for an answer
 
 
 class LoadError(Exception):
-    """wrk is not installed or could not run; the message says why."""
+    """wrk is not installed, or it failed; the message says why."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a run of wrk saw. Percentiles are in milliseconds."""
+    """The results of a run of wrk. Percentiles are in milliseconds."""
 
     sent: int
     right: int
@@ -64,7 +64,7 @@ def wrk(url: str, work: str, connections: int, seconds: int, threads: int = 2) -
 def program() -> str:
     """The path of wrk.
 
-    :raises LoadError: it is not installed; the message says how to.
+    :raises LoadError: wrk is not installed; the message says how to install it.
     """
     if path := shutil.which("wrk"):
         return path
@@ -72,6 +72,6 @@ def program() -> str:
 
 
 def version() -> str:
-    """Of wrk."""
+    """The version of wrk."""
     done = subprocess.run([program(), "-v"], capture_output=True, text=True)
     return (done.stdout + done.stderr).split()[1]

@@ -1,4 +1,4 @@
-"""Where and with what a result was measured."""
+"""The machine and the versions of a result."""
 
 from __future__ import annotations
 

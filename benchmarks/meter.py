@@ -11,13 +11,13 @@ from benchmarks.stage import Stage
 
 Figures = dict[str, float]
 
-QUIET = 0.15  # seconds in which a web process with nothing to do uses less than IDLE; longer than the ladder's task
+QUIET = 0.15  # seconds in which an idle web process uses less than IDLE; longer than the ladder's task
 IDLE = 2.0  # milliseconds
-PATIENCE = 1.5  # seconds for that
+PATIENCE = 1.5  # seconds until it has to be idle
 
 
 class Meter:
-    """Reads the clocks from when the web process has nothing to do, on."""
+    """Measures CPU times, from a moment when the web process is idle."""
 
     def __init__(self, web: int, stage: Stage) -> None:
         self._pids = {"web": web, "worker": stage.worker.pid, "broker": stage.broker.pids[-1]}
@@ -27,8 +27,8 @@ class Meter:
     def each(self, load: Load, contender: Contender) -> Figures:
         """Milliseconds for each piece of work of a load that has just ended.
 
-        What wrk did not wait for any more has been worked on, too, so all that it sent counts once that is over. A
-        design that blocks has not begun with that.
+        The process also works on requests that wrk no longer waits for, so all sent requests count, once the process is
+        idle. A design that blocks has not started those.
         """
         if not contender.blocks:
             self._settle()
@@ -39,7 +39,7 @@ class Meter:
         end = time.monotonic() + PATIENCE
         before = cpu.spent(self._pids["web"])
         while time.monotonic() < end:
-            time.sleep(QUIET)  # a measure, not a wait
+            time.sleep(QUIET)  # this sleep is the measured period
             now = cpu.spent(self._pids["web"])
             if now - before < IDLE:
                 return

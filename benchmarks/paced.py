@@ -15,23 +15,23 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def paced(url: str, rate: float, seconds: float) -> list[float]:
-    """Relay so many bodies a second, whatever the answers do.
+    """Relay ``rate`` bodies a second, independent of the answers.
 
     :returns: seconds from when each request was due to its answer.
     :raises NotRight: an answer was wrong.
     """
-    return asyncio.run(RespawnBackoff(url).run(rate, seconds))
+    return asyncio.run(ConnectionPool(url).run(rate, seconds))
 
 
-class RespawnBackoff:
-    """Takes a free connection for each request, and makes another one when none is free."""
+class ConnectionPool:
+    """Sends each request on a free connection, and opens another one when none is free."""
 
     def __init__(self, url: str) -> None:
         self._port = urlsplit(url).port
         self._free: list[Connection] = []
 
     async def run(self, rate: float, seconds: float) -> list[float]:
-        """All requests, and their times."""
+        """Send all requests; return their times."""
         began = time.monotonic()
         asking = []
         for number in range(int(rate * seconds)):

@@ -1,4 +1,4 @@
-"""How much is measured: all of it, or with ``QUICK=1`` what fits into three minutes."""
+"""The extent of the benchmark: everything, or with ``QUICK=1`` what fits into three minutes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes of all parts. Times are in seconds.
+    """The sizes of all parts. Times are in seconds.
 
     :param held: how many requests are held at once, and in how many waves.
     """
@@ -56,5 +56,5 @@ QUICK = Plan(
 
 
 def chosen() -> Plan:
-    """The plan that the environment asks for."""
+    """The plan that the environment chooses."""
     return QUICK if os.environ.get("QUICK", "0") not in ("", "0") else FULL

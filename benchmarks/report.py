@@ -19,9 +19,9 @@ Results = dict[str, Any]
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write both.
+    """Write the results as JSON and as tables.
 
-    :param folder: made if missing.
+    :param folder: the folder to write to, created if it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(_rounded(results), indent=1) + "\n")
@@ -44,7 +44,7 @@ def markdown(results: Results) -> str:
 
 
 def table(head: str, rows: Iterable[str]) -> str:
-    """A table in Markdown, whose columns are numbers but for the first."""
+    """A table in Markdown; all columns but the first are numbers."""
     return "\n".join([head, "|---|" + "--:|" * (head.count("|") - 2), *rows])
 
 

@@ -1,4 +1,4 @@
-"""All contenders in turn, round after round, so that what disturbs the machine disturbs them all."""
+"""Run all contenders in turn, round after round, so that a disturbance of the machine affects them all."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from benchmarks.stage import NotRight, Stage, warm
 
 
 class Rounds:
-    """What each contender did in each round, and the floor.
+    """The results of each contender, and the floor, in each round.
 
-    :param contenders: who takes part.
+    :param contenders: the contenders to run.
     """
 
     def __init__(self, contenders: Iterable[Contender]) -> None:
@@ -27,7 +27,7 @@ class Rounds:
         self.failures: list[str] = []
 
     def play(self, stage: Stage, plan: Plan) -> None:
-        """Another round."""
+        """Run another round."""
         floor = self._floor(stage, plan)
         self._floors.append(floor)
         for contender in self._contenders:
@@ -42,7 +42,7 @@ class Rounds:
                 print(_line(contender.label, figures), flush=True)
 
     def _floor(self, stage: Stage, plan: Plan) -> Figures:
-        """With worker and broker as busy as they are beside a contender: what shares a core's caches costs more."""
+        """Measure the floor, with worker and broker as busy as with a contender, since shared caches cost CPU time."""
         with feed.running(stage.broker.port):
             return {"http": measure(HELLO, stage, plan.seconds)["web"], **self._bare(stage, plan)}
 
@@ -56,7 +56,7 @@ class Rounds:
         return {**medians, "total": sum(medians.values())}
 
     def medians(self) -> dict[str, Figures]:
-        """Each contender's medians; ``to_floor`` is the web process's CPU by the same round's floor."""
+        """Each contender's medians; ``to_floor`` is the web process's CPU divided by the same round's floor."""
         return {name: _medians(figures) for name, figures in self._figures.items()}
 
     def all(self) -> dict[str, list[Figures]]:
@@ -79,9 +79,9 @@ def measure(contender: Contender, stage: Stage, seconds: int) -> Figures:
 
 
 def check(label: str, load: Load) -> None:
-    """Accept a run of which every answer was right.
+    """Check that every answer of a run was right.
 
-    :raises NotRight: otherwise.
+    :raises NotRight: an answer was wrong or missing.
     """
     if load.failures or not load.right:
         raise NotRight(f"{label}: {load}")

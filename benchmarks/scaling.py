@@ -1,4 +1,4 @@
-"""One web process and two: each has a small share of a core, so that it is them, and nothing else, that limits."""
+"""One web process and two: each gets a small share of a core, so that they are the bottleneck."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from benchmarks.stage import NotMeasured, Web, wait_for_consumer, warm
 from servers import RabbitMQ
 from stack import Process
 
-SHARE = 0.2  # of a core
+SHARE = 0.2  # share of a core
 CONNECTIONS = 64
 TURNS = 3
 
 
 def measure(broker: RabbitMQ, seconds: int) -> Figures:
-    """Requests a second of one process and of two by turns, with `benchmarks.echo` in the worker's place: medians.
+    """Median requests a second of one process and of two, by turns, with `benchmarks.echo` instead of the worker.
 
-    :param seconds: for all turns of one of them.
+    :param seconds: total seconds for each of the two cases.
     :raises NotRight: an answer was wrong.
-    :raises NotMeasured: there are no two processes, or their CPU time cannot be limited here.
+    :raises NotMeasured: there are not two processes, or their CPU time cannot be limited here.
     """
     with Process([sys.executable, "-m", "benchmarks.echo", str(broker.port)], ready=""):
         wait_for_consumer(broker, "celery")
@@ -42,9 +42,9 @@ def _measure(broker: RabbitMQ, count: int, seconds: int) -> float:
 
 
 def _serving(web: Web, count: int) -> list[int]:
-    """The pids of those that serve: the process itself, or its children if it has forked.
+    """The pids of the serving processes: the process itself, or its children if it has forked.
 
-    :raises NotMeasured: there are not as many.
+    :raises NotMeasured: there are fewer serving processes.
     """
     pids = list(cpu.tree(web.pid))
     serving = pids[1:] if len(pids) > count else pids

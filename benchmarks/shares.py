@@ -1,4 +1,4 @@
-"""A limited share of a core for each process, by control groups, where they may be made (as root on Linux)."""
+"""Limit each process to a share of a core by control groups, which root can make on Linux."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from benchmarks.stage import NotMeasured
 
 ROOTS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup"))  # version 1 has a folder for CPU time, version 2 has not
-PERIOD = 20_000  # microseconds; a short one, so that requests do not wait for long
+PERIOD = 20_000  # microseconds; short, so that requests do not wait for long
 
 
 @contextmanager
 def limited(pids: Iterable[int], share: float) -> Iterator[None]:
-    """Give each of these processes no more than this share of a core, for as long as the block runs.
+    """Limit each of these processes to this share of a core during the block.
 
-    :raises NotMeasured: it may not be.
+    :raises NotMeasured: control groups cannot be made here.
     """
     groups: list[Path] = []
     try:
@@ -48,7 +48,7 @@ def _group(name: str, quota: int) -> Path:
 
 
 def _remove(group: Path) -> None:
-    """Hand its processes back, and remove it."""
+    """Move the group's processes back, and remove the group."""
     for pid in (group / "cgroup.procs").read_text().split():
         with suppress(ProcessLookupError):
             (group.parent / "cgroup.procs").write_text(pid)

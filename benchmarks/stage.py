@@ -1,4 +1,4 @@
-"""What everything is measured on: a private RabbitMQ, a worker as in the Procfile, and one web process at a time."""
+"""The stage of all measurements: a private RabbitMQ, a worker as in the Procfile, and one web process at a time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from benchmarks.load import Load, LoadError, wrk
 from servers import RabbitMQ, free_port
 from stack import Process, procfile
 
-PATIENCE = 30  # seconds until a contender has to answer right
+PATIENCE = 30  # seconds until a contender must give a right answer
 
 
 class NotMeasured(Exception):
-    """Something cannot be measured here; the message says why, and what to do."""
+    """A figure cannot be measured here; the message says why, and what to do."""
 
 
 class NotRight(Exception):
-    """A contender did not answer as it should; the message says what it answered."""
+    """A contender gave a wrong answer; the message quotes it."""
 
 
 class Web(Process):
@@ -34,13 +34,13 @@ class Web(Process):
         super().__init__(contender.arguments(port), ready="", **variables)
 
     def running(self) -> bool:
-        """Whether it has not ended by itself."""
+        """Whether the process still runs."""
         return self._process.poll() is None
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The two that all contenders share."""
+    """The broker and the worker that all contenders share."""
 
     broker: RabbitMQ
     worker: Process
@@ -48,7 +48,7 @@ class Stage:
 
 @contextmanager
 def worker(broker: RabbitMQ, **variables: str) -> Iterator[Process]:
-    """A worker with the Procfile's command, but for its log, and the ladder's task beside the project's."""
+    """A worker with the Procfile's command, another log, and the ladder's task in addition to the project's."""
     line = procfile()["worker"].replace("-A tasks", "-A benchmarks.job")
     with Process(["sh", "-c", line], ready="", BROKER_URL=broker.url, **variables) as process:
         wait_for_consumer(broker, "celery")
@@ -56,9 +56,9 @@ def worker(broker: RabbitMQ, **variables: str) -> Iterator[Process]:
 
 
 def wait_for_consumer(broker: RabbitMQ, queue: str) -> None:
-    """Wait until somebody takes from a queue, which is made if need be, as Celery makes its own.
+    """Wait until a queue has a consumer; declare the queue as Celery does if it does not exist.
 
-    :raises NotRight: nobody does within `PATIENCE` seconds.
+    :raises NotRight: it has no consumer within `PATIENCE` seconds.
     """
     end = time.monotonic() + PATIENCE
     with channel(broker.port) as link:
@@ -70,9 +70,9 @@ def wait_for_consumer(broker: RabbitMQ, queue: str) -> None:
 
 @contextmanager
 def warm(contender: Contender, broker: RabbitMQ, **variables: str) -> Iterator[Web]:
-    """A contender that has answered right.
+    """Start a contender, and wait for its first right answer.
 
-    :raises NotRight: it does not within `PATIENCE` seconds.
+    :raises NotRight: it gives none within `PATIENCE` seconds.
     """
     with Web(contender, broker, **variables) as web:
         end = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-"""What Ringback is to reach, as data, and whether it did."""
+"""Ringback's targets as data, and whether the results reach them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Results = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """One figure that is to be at most, or at least, so much.
+    """A figure with its limit: at most, or at least.
 
-    :param value: reads the figure from the results; raises `KeyError` where it was not measured.
+    :param value: reads the figure from the results; raises `KeyError` if it was not measured.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Target:
 
 
 def to_floor(name: str) -> Callable[[Results], float]:
-    """A contender's CPU time in the web process, by the floor."""
+    """A contender's CPU time in the web process, divided by the floor."""
     return lambda results: float(results["contenders"][name]["to_floor"])
 
 
 def to_rate(*names: str) -> Callable[[Results], float]:
-    """The callback's requests a second, by the most that one of these has."""
+    """The callback's requests a second, divided by those of the best of these contenders."""
 
     def ratio(results: Results) -> float:
         rates = {name: figures["rate"] for name, figures in results["contenders"].items()}
@@ -49,16 +49,16 @@ def to_rate(*names: str) -> Callable[[Results], float]:
 
 
 def to_bare(results: Results) -> float:
-    """The relay's median at a tenth of the load, by a bare client's."""
+    """The relay's median at a tenth of the load, divided by a bare client's."""
     return float(results["light"]["p50"] / results["light"]["bare_p50"])
 
 
-RIVALS = [contender.name for contender in CONTENDERS if contender.group == RELAY and not contender.ours]
+OTHERS = [contender.name for contender in CONTENDERS if contender.group == RELAY and not contender.ours]
 
 TARGETS = [
     Target("web CPU of `POST /`, by the floor", to_floor("callback"), 1.5),
     Target("web CPU of `POST /v1/tasks/test`, by the floor", to_floor("by-name"), 2.0),
-    Target("requests/s, by the best other design", to_rate(*RIVALS), 1.0, at_most=False),
+    Target("requests/s, by the best other design", to_rate(*OTHERS), 1.0, at_most=False),
     Target("requests/s, by Celery's `.then`", to_rate("then"), 2.2, at_most=False),
     Target("requests/s, by Celery's `.then` without confirms", to_rate("then-unconfirmed"), 2.2, at_most=False),
     Target("requests/s, 100 connections", lambda r: r["contenders"]["callback"]["rate"], 1900, at_most=False),
@@ -74,5 +74,5 @@ TARGETS = [
 
 
 def judge(results: Results) -> list[dict[str, Any]]:
-    """All of them."""
+    """Judge all targets."""
     return [target.judge(results) for target in TARGETS]

@@ -1,4 +1,4 @@
-"""What each part of ``ringback.worker.configure`` brings: a gevent worker's CPU time for a task without it."""
+"""The saving of each part of ``ringback.worker.configure``: a gevent worker's CPU time for a task without that part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLAGS = "--pool gevent --concurrency 500 --without-gossip --without-mingle --wit
 
 @contextmanager
 def worker(broker: RabbitMQ, queue: str, configure: bool, without: str) -> Iterator[Process]:
-    """A stranger's worker of a queue."""
+    """Another project's worker on a queue."""
     command = [
         sys.executable,
         "-m",

@@ -1,10 +1,10 @@
-"""What held requests are good for, beyond ``app.py``: a blocking database, a chat. ``docs/`` has a page for each.
+"""Further uses of held requests: a blocking database, and a chat. ``docs/`` has a page for each.
 
-A project made from this one deletes the folder, and what ``grep -n examples app.py tasks.py`` finds.
+A project made from this one can delete this folder, and the lines that ``grep -n examples app.py tasks.py`` finds.
 """
 
-#: For Tornado's ``Application``, which imports what it finds as a name; so the worker, which needs ``examples.tasks``
-#: of this package, imports nothing of Tornado.
+#: Routes for Tornado's ``Application``, which imports a handler given by its name. So the worker, which needs
+#: ``examples.tasks``, imports nothing of Tornado.
 HANDLERS = [
     (r"/mysql_query/([^/]+)", "examples.resources.MysqlQuery"),
     (r"/gen_mysql_query/([^/]+)", "examples.resources.GenMysqlQuery"),

@@ -1,10 +1,10 @@
-"""``/chat``: what one says goes through a task, and to all who are connected to this process.
+"""``/chat``: a task moderates each message, which then goes to all clients of this process.
 
-A client sends ``{"text": …}``; all get ``{"from": …, "text": …}``, or the author alone ``{"error": …}`` with a problem
-document (RFC 9457). On the loop's greenlet.
+A client sends ``{"text": …}``; all clients get ``{"from": …, "text": …}``, or the author alone gets ``{"error": …}`` with
+a problem document (RFC 9457). The code runs on the loop's greenlet.
 
-The tasks run side by side; what comes out of them is told in the order in which the messages arrived. A client's next
-message is read when its last one has been told, so there are no more messages under way than clients.
+The tasks run side by side; their results are sent in the order in which the messages arrived. A client's next message
+is read after its last one has been sent, so no more messages are in progress than there are clients.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ringback.web.handlers import HeldRequest
 
 PAGE = Path(__file__).with_suffix(".html").read_text()
 
-#: Messages that wait for a client to read them; with the next one it is dropped.
+#: Unread messages that a client may have; the next one closes its connection.
 UNREAD = 100
 
 #: RFC 6455, 7.4.1.
@@ -38,32 +38,32 @@ GOING_AWAY, POLICY_VIOLATION = 1001, 1008
 
 
 class Message(BaseModel):
-    """What a client sends."""
+    """A message from a client."""
 
     model_config = ConfigDict(extra="forbid")
     text: Annotated[str, Field(max_length=2000)]
 
 
 class Room:
-    """All who are connected, and whose turn it is to be heard."""
+    """All connected clients, and the order of their messages."""
 
     def __init__(self) -> None:
         self.members: set[Chat] = set()
-        self.turn = asyncio.Lock()  # given in the order in which it was asked for
+        self.turn = asyncio.Lock()  # acquired in the order of the requests
         self.numbers = count(1)
 
     def tell(self, document: dict[str, object]) -> None:
-        """Tell all."""
+        """Send a document to all clients."""
         text = json.dumps(document)
         for member in list(self.members):
             member.tell(text)
 
 
 class Chat(ringback.RequestHandler, WebSocketHandler):
-    """One client; or, for a browser that does not ask for a WebSocket, the page."""
+    """A client's WebSocket; a plain GET is answered with the page."""
 
     room = Room()
-    deadline = 5  #: seconds, for which a message may hold up those behind it
+    deadline = 5  #: seconds that a message may delay those behind it
     max_message_size = 16 * 1024  #: bytes: 2000 characters, if each is written as ``\\uXXXX``
     _speaking = False
 
@@ -76,7 +76,7 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
             self.finish(PAGE)
 
     def open(self) -> None:
-        """The client is there."""
+        """The client has connected."""
         self._request = HeldRequest.of(self)  # kept, since Tornado forgets a connection that becomes a WebSocket
         self._name = f"guest {next(self.room.numbers)}"
         self._unread: asyncio.Queue[str | None] = asyncio.Queue(UNREAD)
@@ -84,7 +84,7 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
         self.room.members.add(self)
 
     async def on_message(self, message: str | bytes) -> None:
-        """Have the message moderated, and tell all when it is its turn. Tornado reads the next one after that."""
+        """Have the message moderated, and send it to all clients in its turn. Tornado then reads the next one."""
         self._speaking = True
         try:
             if self.settings.get("draining"):
@@ -99,7 +99,7 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
             self._speaking = False
 
     def tell(self, text: str | None) -> None:
-        """Have this sent when the client has read what came before; ``None`` ends the connection then."""
+        """Queue a text for the client; ``None`` closes the connection after the texts before it."""
         try:
             self._unread.put_nowait(text)
         except asyncio.QueueFull:
@@ -107,18 +107,18 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
             self.close(POLICY_VIOLATION, f"you have not read the last {UNREAD} messages")
 
     def on_close(self) -> None:
-        """The client has gone, or is to go."""
+        """Forget a client that has gone or is dropped."""
         if self in self.room.members:
             self.room.members.remove(self)
             self._writer.cancel()
 
     @property
     def is_open(self) -> bool:
-        """Whether the process, before it ends, waits for this client."""
+        """Whether the process waits for this client before it ends."""
         return self in self.room.members and (self._speaking or self.settings.get("draining", False))
 
     def on_drain(self) -> None:
-        """The process is about to end: so is this connection, when all have heard what has been said by now."""
+        """The process is about to end: close the connection after the messages that have arrived."""
         if self in self.room.members:
             self._leaving = asyncio.create_task(self._leave())
 
@@ -140,5 +140,5 @@ def _hash(element: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline[1].encode()).digest()).decode()}'"
 
 
-#: The page loads nothing, connects to where it came from, and runs its own script only.
+#: The page loads nothing, connects only to its own origin, and runs only its own script.
 POLICY = f"default-src 'none'; connect-src 'self'; script-src {_hash('script')}; style-src {_hash('style')}"

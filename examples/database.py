@@ -1,9 +1,9 @@
 """The table ``users``, on the database that DATABASE_URL names.
 
-Called by the tasks on the worker's greenlets, and by the executor's in the web process; never on the loop's, since all
-of it waits. Under gevent's patch the drivers for MariaDB, MySQL and PostgreSQL let other greenlets run meanwhile, as
-they are Python down to the socket. SQLite is not: its whole process stands still for each statement, and for up to 5 s
-when another process has locked the file.
+The tasks call this on the worker's greenlets, and the executor on its greenlets in the web process. The loop's greenlet
+must not call it, since every function waits. Under gevent's patch the drivers for MariaDB, MySQL and PostgreSQL let
+other greenlets run meanwhile, because they are Python down to the socket. SQLite blocks its whole process during each
+statement, and for up to 5 s when another process has locked the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqlalchemy.inspection import inspect
 
 DEFAULT_URL = "sqlite:///examples.sqlite3"  # in the folder where the process was started
 
-#: The driver for a URL that names none, as Heroku's do not.
+#: The driver for a URL that names none, such as Heroku's.
 DRIVERS = {
     "mariadb": "mariadb+pymysql",
     "mysql": "mysql+pymysql",
@@ -29,14 +29,14 @@ DRIVERS = {
     "postgresql": "postgresql+pg8000",
 }
 
-#: Options of URLs that these drivers do not know: libpq's, and that of ClearDB's URLs on Heroku.
+#: URL options that these drivers do not know: libpq's, and ``reconnect`` of ClearDB on Heroku.
 FOREIGN_OPTIONS = ("sslmode", "channel_binding", "reconnect")
 
-#: Of one process, however many greenlets: web and worker together fit into the 20 of the smallest plans.
+#: Connections of one process, for all its greenlets: web and worker together fit into the 20 of the smallest plans.
 CONNECTIONS = 8
 
-#: Seconds for a free connection, and for one answer of the server, after which a connection is taken for lost. Then
-#: another is tried, for as long; and both together are within RINGBACK_DEADLINE, so that the client is told.
+#: Seconds until a connection must be free, and until the server must answer. A connection without an answer counts as
+#: lost, and another one is tried for as long; both together are within RINGBACK_DEADLINE, so the client gets the error.
 POOL_TIMEOUT = 15
 ANSWER_TIMEOUT = 12
 
@@ -60,7 +60,7 @@ User = dict[str, object]
 
 
 class DatabaseError(Exception):
-    """The database is away, has no connection to spare, or cannot do what it was asked to do."""
+    """The database is unreachable, has no free connection, or cannot run the statement."""
 
 
 def users_with(flag: str) -> list[User]:
@@ -85,9 +85,9 @@ def add_user(name: str, flag: str) -> User:
 
 
 def create_users(engine: Engine) -> None:
-    """Make the table, with a few users in it, unless it is there."""
+    """Create the table with a few users, unless it exists."""
     with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":  # where one process at a time comes further than this
+        if engine.dialect.name == "sqlite":  # lets one process at a time past this line
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         if not inspect(connection).has_table(users.name):
             users.create(connection)
@@ -98,12 +98,12 @@ def create_users(engine: Engine) -> None:
 def transaction() -> Iterator[Connection]:
     """A connection, whose changes are committed at the end of the block.
 
-    :raises DatabaseError: whatever goes wrong, as the database put it and without the statement.
+    :raises DatabaseError: any error of the database, with its message but without the statement.
     """
     try:
         with engine().begin() as connection:
             yield connection
-    except (SQLAlchemyError, OSError) as error:  # OSError: what pg8000 meets while it connects
+    except (SQLAlchemyError, OSError) as error:  # OSError: pg8000 raises it while it connects
         raise DatabaseError(_reason(error)) from error
 
 
@@ -111,7 +111,7 @@ def transaction() -> Iterator[Connection]:
 def engine() -> Engine:
     """The engine of this process; made at its first use, which in a prefork worker comes after the fork.
 
-    A SQLite file is filled as well. On a server nobody wants a table that he has not asked for: see ``main``.
+    A SQLite file gets its table here. On a server the table is created only on request: see ``main``.
     """
     url = _read(os.environ.get("DATABASE_URL") or DEFAULT_URL)
     made = create_engine(
@@ -120,7 +120,7 @@ def engine() -> Engine:
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT,
-        pool_pre_ping=True,  # what a restart of the server has cut is replaced before it is used
+        pool_pre_ping=True,  # a connection lost by the server's restart is replaced before it is used
     )
     if made.dialect.name == "sqlite":
         create_users(made)
@@ -141,7 +141,7 @@ def _read(text: str) -> URL:
 
 
 def _connect_args(url: URL) -> dict[str, object]:
-    """What the driver is told beside the URL: how long it may wait, and what it is to do about TLS."""
+    """The driver's arguments in addition to the URL: its time-outs and its TLS."""
     if url.drivername.endswith("+pymysql"):
         return {"connect_timeout": 5, "read_timeout": ANSWER_TIMEOUT, "write_timeout": ANSWER_TIMEOUT}
     if url.drivername.endswith("+pg8000"):
@@ -150,7 +150,7 @@ def _connect_args(url: URL) -> dict[str, object]:
 
 
 def _tls(mode: str) -> ssl.SSLContext | bool | None:
-    """What libpq's ``sslmode`` means to pg8000. ``None``: where the server has it, unverified; so Heroku's has it."""
+    """libpq's ``sslmode`` as pg8000's argument. ``None`` uses TLS if the server offers it, unverified, as on Heroku."""
     if mode.startswith("verify"):
         return ssl.create_default_context()
     return {"disable": False, "require": True}.get(mode)

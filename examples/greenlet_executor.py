@@ -1,4 +1,4 @@
-"""An executor for ``run_on_executor`` in a gevent-patched process. ``submit`` is for the loop's greenlet alone."""
+"""An executor for ``run_on_executor`` in a gevent-patched process. Only the loop's greenlet may call ``submit``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class GreenletExecutor(Executor):
     """Runs each call on a greenlet, and settles its future on the loop.
 
     Under gevent's patch the threads of ``ThreadPoolExecutor`` are greenlets, too. But the loop would wait for the start
-    of each; and Tornado, called back on a greenlet, takes it for the loop's and does not wake the loop, so that on an
-    idle server the answer comes with the next request. gevent's own ``ThreadPoolExecutor`` has real threads, which
-    cannot share a connection, and futures that Tornado does not take.
+    of each. And Tornado, called back on a greenlet, does not wake the loop, because it takes this greenlet for the
+    loop's; on an idle server the answer then comes with the next request. gevent's own ``ThreadPoolExecutor`` has real
+    threads, which cannot share a connection, and futures that Tornado does not accept.
 
     :param at_once: calls that run side by side.
     :param waiting: calls that may wait for one of these to end.
@@ -35,29 +35,29 @@ class GreenletExecutor(Executor):
         self._open = 0
 
     def submit(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Have a greenlet make this call.
+        """Run this call on a greenlet.
 
-        :raises Refused: too many wait already.
+        :raises Refused: too many calls wait already.
         """
         if self._open >= self._limit:
             raise Refused(f"{self._limit} calls wait for this executor")
         self._open += 1
         future: Future[T] = Future()
-        gevent.spawn(self._work, self._hop, future, partial(function, *args, **kwargs))
+        gevent.spawn(self._work, self._loop_queue, future, partial(function, *args, **kwargs))
         return future
 
     @cached_property
-    def _hop(self) -> LoopQueue:  # made by the first submit, when the loop runs
+    def _loop_queue(self) -> LoopQueue:  # made by the first submit, when the loop runs
         return LoopQueue(asyncio.get_running_loop())
 
-    def _work(self, hop: LoopQueue, future: Future[T], call: Callable[[], T]) -> None:
+    def _work(self, loop_queue: LoopQueue, future: Future[T], call: Callable[[], T]) -> None:
         try:
             with self._slots:
                 result = call()
         except BaseException as error:  # GreenletExit is no Exception
-            hop.post(self._settle, partial(future.set_exception, error))
+            loop_queue.post(self._settle, partial(future.set_exception, error))
         else:
-            hop.post(self._settle, partial(future.set_result, result))
+            loop_queue.post(self._settle, partial(future.set_result, result))
 
     def _settle(self, settle: Callable[[], None]) -> None:
         self._open -= 1

@@ -18,7 +18,7 @@ from ringback.errors import UnsupportedMediaType
 
 T = TypeVar("T")
 
-#: What a database takes for text; PostgreSQL takes no NUL.
+#: Text that every database accepts; PostgreSQL accepts no NUL.
 TEXT = r"^[^\x00]*$"
 
 
@@ -56,7 +56,7 @@ class Resource(RequestHandler):
 
 
 class OnExecutor(RequestHandler):
-    """Works in the web process, on its own connections: for what is short, and needs no worker."""
+    """Runs short queries in the web process, on its own connections, without a worker."""
 
     executor = GreenletExecutor(at_once=database.CONNECTIONS, waiting=1000)
 
@@ -90,9 +90,9 @@ class ExecutorResources(OnExecutor):
 
 
 def found(user: database.User | None, user_id: str) -> database.User:
-    """The user that was looked for.
+    """Return the user, or answer 404.
 
-    :raises HTTPError: 404, there is none.
+    :raises HTTPError: 404, there is no such user.
     """
     if user is None:
         raise HTTPError(404, reason=f"There is no user {user_id}")
@@ -100,7 +100,7 @@ def found(user: database.User | None, user_id: str) -> database.User:
 
 
 async def available(work: Awaitable[T]) -> T:
-    """What comes out of work with the database.
+    """Await work with the database, and return its result.
 
     :raises Refused: 503, the database is not available.
     """

@@ -1,4 +1,4 @@
-"""Say something in the chat, and print what is heard: ``python -m examples.say http://127.0.0.1:8888/chat hello``."""
+"""Send messages to the chat, and print its answers: ``python -m examples.say http://127.0.0.1:8888/chat hello``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tornado.websocket import websocket_connect
 
 
 async def say(url: str, *texts: str) -> None:
-    """Say each of these, and print one answer to each.
+    """Send each of these texts, and print one answer to each.
 
     :raises OSError: there is no chat at this address.
     """

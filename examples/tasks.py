@@ -1,4 +1,4 @@
-"""The tasks of the examples, for the worker; on the greenlets of its pool."""
+"""The examples' tasks. They run on the greenlets of the worker's pool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from examples import database
 from tasks import app
 
-#: Words that nobody needs to read, and their endings.
+#: Rude words and their endings.
 RUDE = re.compile(r"\b(?:bloody|crap|damn|idiot|moron|wank)(?:s|ed|er|ers|ing|y)?\b", re.IGNORECASE)
 
 
@@ -26,7 +26,7 @@ def db_operation(user_id: int) -> database.User | None:
 
 @app.task(name="moderate")
 def moderate(text: str) -> str:
-    """What others may read of a message: without the blanks around it, and with stars for the letters of rude words."""
+    """Moderate a message: strip the blanks around it, and replace the letters of rude words by stars."""
     trimmed = text.strip()
     if not trimmed:
         raise ValueError("there is nothing to read in this message")
@@ -35,7 +35,7 @@ def moderate(text: str) -> str:
 
 @app.task(name="job")
 def job(job_id: int) -> dict[str, int]:
-    """Take a second for a job."""
+    """Run a job of one second."""
     time.sleep(1)
     return {"job_id": job_id}
 

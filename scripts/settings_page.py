@@ -32,12 +32,12 @@ def page() -> str:
 
 
 def row(each: Field[Any]) -> str:
-    """One setting."""
+    """The table row of one setting."""
     return f"| `{each.metadata['variable']}` | {shown(each)} | {each.metadata['reason']} |"
 
 
 def shown(each: Field[Any]) -> str:
-    """Its default, as a reader would write it."""
+    """A setting's default, as a user would write it."""
     value = each.default if each.default is not MISSING else ""
     if not isinstance(value, bool) and value in ((), None, "", 0):
         return ""

@@ -1,7 +1,7 @@
-"""How many of 1000 requests succeed, from ten client processes that wait three seconds, for tasks that take one?
+"""Count how many of 1000 requests succeed: ten client processes, a time-out of three seconds, tasks of one second.
 
-``make success`` asks a process of its own, with its embedded worker; ``make success URL=http://…`` one that runs.
-Both forms are tried: the request is held, and it is answered at once and its result fetched.
+``make success`` starts a process with its embedded worker; ``make success URL=http://…`` uses a running one. It tests
+two ways: the request is held, or it is answered at once and its result fetched.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TIMEOUT = 3.0  # seconds
 
 
 def main(url: str = "") -> bool:
-    """Print both forms' success rates; whether both are perfect."""
+    """Print the success rates of both ways; return whether both are perfect."""
     with server() if not url else given(url) as url:
         return all([measure(url, "held", held), measure(url, "answered at once", answered_at_once)])
 
 
 def measure(url: str, name: str, ask: Callable[[str, int], bool]) -> bool:
-    """Print one form's success rate; whether it is perfect."""
+    """Print the success rate of one way; return whether it is perfect."""
     started = time.monotonic()
     shares = [range(first, REQUESTS, PROCESSES) for first in range(PROCESSES)]
     with get_context("spawn").Pool(PROCESSES) as pool:
@@ -45,7 +45,7 @@ def measure(url: str, name: str, ask: Callable[[str, int], bool]) -> bool:
 
 
 def crowd(url: str, ask: Callable[[str, int], bool], numbers: range) -> int:
-    """How many of these requests succeed; in a process of its own."""
+    """Return how many of these requests succeed. Runs in a process of its own."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return sum(threads.map(partial(succeeds, url, ask), numbers))
 
@@ -60,12 +60,12 @@ def succeeds(url: str, ask: Callable[[str, int], bool], number: int) -> bool:
 
 
 def held(url: str, number: int) -> bool:
-    """One request, held until its task has ended."""
+    """Send one request that is held until its task has ended."""
     return bool(fetch(call(url, number))["result"] == {"job_id": number})
 
 
 def answered_at_once(url: str, number: int) -> bool:
-    """One request, answered at once, and another one for its result."""
+    """Send one request that is answered at once, and another one for its result."""
     run = fetch(call(url, number, Prefer="respond-async"))["links"]["self"]
     return bool(fetch(Request(f"{url}{run}?wait={TIMEOUT:g}"))["result"] == {"job_id": number})
 
@@ -77,7 +77,7 @@ def call(url: str, number: int, **headers: str) -> Request:
 
 
 def fetch(request: Request) -> dict[str, object]:
-    """The JSON that comes back."""
+    """Send a request; return the JSON of the answer."""
     with urlopen(request, timeout=TIMEOUT) as answer:
         document: dict[str, object] = json.load(answer)
         return document
@@ -85,13 +85,13 @@ def fetch(request: Request) -> dict[str, object]:
 
 @contextmanager
 def given(url: str) -> Iterator[str]:
-    """A server that runs."""
+    """A running server."""
     yield url.rstrip("/")
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """A server with its embedded worker, for as long as it is needed."""
+    """A server with its embedded worker, during the block."""
     command = [sys.executable, Path(__file__).parent.parent / "app.py", "--port=0", "--logging=warning"]
     embedded = dict.fromkeys(("BROKER_URL", "CLOUDAMQP_URL", "RESULT_BACKEND", "REDIS_URL", "RINGBACK_TOKENS"), "")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **embedded}) as process:

@@ -52,7 +52,11 @@ def test_20_000_runs_take_no_more_memory_than_they_may(rabbitmq: RabbitMQ, worke
 @pytest.mark.parametrize("results", ["rpc", "redis", "shared"])
 def test_inside_shows_a_held_call_until_it_is_answered(rabbitmq: RabbitMQ, redis: Redis, results: str) -> None:
     """``/inside`` shows a held call; otherwise the other tests' check for leaks would always pass."""
-    more = {"rpc": {}, "redis": {"RESULT_BACKEND": redis.url}, "shared": {"REDIS_URL": redis.url}}[results]
+    more = {
+        "rpc": {},
+        "redis": {"RESULT_BACKEND": redis.url},
+        "shared": {"REDIS_URL": redis.url, "RESULT_BACKEND": redis.url},
+    }[results]
     tables = {"ledger", "held", "known", *({"wanted"} if more else ())}
     variables = {"BROKER_URL": rabbitmq.url, "TASK_QUEUE": f"inside-{results}", **more}
 

@@ -1,1 +1,1 @@
-"""The contenders, a file each. Each runs as ``python -m benchmarks.designs.NAME`` and listens on ``PORT``."""
+"""The contenders, one file each. Each runs as ``python -m benchmarks.designs.NAME`` and listens on ``PORT``."""

@@ -1,6 +1,6 @@
-"""Ringback with ``await``: ``app.py``, whose relay is a coroutine here. The ladder's task is among its tasks."""
+"""Ringback with ``await``: ``app.py`` with a coroutine as relay, and with the ladder's task."""
 
-import app  # patches before anything else is imported
+import app  # patches before any other import
 import ringback
 import tasks
 from benchmarks.job import job
@@ -9,7 +9,7 @@ __all__ = ["job"]
 
 
 class AwaitingRelay(ringback.RequestHandler):
-    """``POST /``, as ``app.Relay``."""
+    """``POST /``, like ``app.Relay``."""
 
     async def post(self) -> None:
         self.write(await ringback.call(tasks.test, self.request.body.decode()))

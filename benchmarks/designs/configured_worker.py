@@ -1,4 +1,4 @@
-"""A stranger's worker with ``ringback.worker.configure``, less one part of it that the environment names."""
+"""Another project's worker with ``ringback.worker.configure``, without one part, which the environment names."""
 
 import os
 
@@ -10,7 +10,7 @@ from benchmarks.designs.parts import PARTS
 
 
 class StockRequest(Request):  # type: ignore[misc]
-    """Celery's own, as a class of the project's that is kept."""
+    """Celery's own ``Request`` as the project's class, which ``configure`` keeps."""
 
 
 without = os.environ.get("WITHOUT", "")
@@ -22,5 +22,5 @@ if os.environ.get("CONFIGURE") == "1":
 
 @app.task(name="test", **({"Request": StockRequest} if without == "decoding once" else {}))
 def test(body: str) -> str:
-    """As in ``tasks.py``."""
+    """The same task as in ``tasks.py``."""
     return body[2:5]

@@ -1,4 +1,4 @@
-"""A coroutine that sleeps between two looks at ``ready()``."""
+"""A coroutine that sleeps between two calls of ``ready()``."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A worker as Celery makes it: its defaults, JSON, and the task of the relay."""
+"""A worker with Celery's defaults, JSON, and the relay's task."""
 
 import os
 
@@ -9,5 +9,5 @@ app = Celery("default", broker=os.environ["BROKER_URL"], backend="rpc://")
 
 @app.task(name="test")
 def test(body: str) -> str:
-    """As in ``tasks.py``."""
+    """The same task as in ``tasks.py``."""
     return body[2:5]

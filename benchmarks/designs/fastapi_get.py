@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse
 import tasks
 
 tasks.app.conf.result_backend_thread_safe = False  # as in threads.py
-tasks.app.conf.broker_pool_limit = 40  # as many as it has threads
+tasks.app.conf.broker_pool_limit = 40  # as many as FastAPI has threads
 
 app = FastAPI()
 

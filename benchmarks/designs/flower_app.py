@@ -1,8 +1,8 @@
-"""The Celery app for Flower, which publishes on one thread and waits on another one: so with Celery's default."""
+"""The Celery app for Flower, with Celery's default backend: Flower publishes on one thread and waits on another."""
 
 from tasks import app
 
 __all__ = ["app"]
 
-# A shared backend gives each thread a reply queue of its own, and no other thread gets what arrives there.
+# A shared backend gives each thread a reply queue of its own, and another thread does not get its replies.
 app.conf.result_backend_thread_safe = False

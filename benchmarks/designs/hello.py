@@ -6,7 +6,7 @@ from benchmarks.designs.service import serve
 
 
 class Hello(RequestHandler):
-    """Answers what a task would."""
+    """Answers the bytes that a task would return."""
 
     def post(self) -> None:
         self.finish("cde")

@@ -1,4 +1,4 @@
-"""The parts of ``ringback.worker.configure``, each with the settings of a project that keep Celery's own way."""
+"""The parts of ``ringback.worker.configure``, each with the project's settings that switch it off."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""``ready()`` asked again and again by the IOLoop, which waits for a round trip to the broker each time."""
+"""The IOLoop calls ``ready()`` repeatedly, and blocks for a round trip to the broker each time."""
 
 from celery.result import AsyncResult
 from tornado.ioloop import IOLoop
@@ -10,14 +10,14 @@ INTERVAL = 0.05  # seconds; with 0.01 it answers about as many, with 0.1 fewer
 
 
 class Polling(RequestHandler):
-    """Looks for its result until it is there."""
+    """Polls for its result."""
 
     def post(self) -> None:
         self._auto_finish = False
         self.look(publish(self.request.path, self.request.body))
 
     def look(self, result: AsyncResult) -> None:
-        """Answer, or look again a little later."""
+        """Answer, or poll again a little later."""
         if result.ready():
             self.finish(result.result)
         else:

@@ -17,12 +17,12 @@ def relay(path: str, body: bytes) -> Any:
 
 
 class Processes(RequestHandler):
-    """Waits for its process, on the loop."""
+    """Awaits the process on the loop."""
 
     async def post(self) -> None:
         self.finish(await IOLoop.current().run_in_executor(POOL, relay, self.request.path, self.request.body))
 
 
 if __name__ == "__main__":
-    POOL.submit(int).result()  # forks them all, before there is a loop or a connection
+    POOL.submit(int).result()  # forks all processes before there is a loop or a connection
     serve(Processes)

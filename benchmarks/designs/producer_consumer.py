@@ -1,4 +1,4 @@
-"""The handler queues the job and answers at once with its number; threads work the queue off; the result is fetched."""
+"""The handler queues the job and answers at once with its number; threads run it; the client fetches the result."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ results: dict[str, Future[Any]] = {}
 
 
 def consume() -> None:
-    """One consumer's life, on a thread."""
+    """Run one consumer on a thread."""
     while True:
         path, body, future = jobs.get()
         try:
@@ -31,7 +31,7 @@ def consume() -> None:
 
 
 class ProducerConsumer(RequestHandler):
-    """``POST`` brings a job in, ``GET`` waits for its result."""
+    """``POST`` submits a job, ``GET`` waits for its result."""
 
     def post(self) -> None:
         number = f"/{next(numbers)}"

@@ -1,4 +1,4 @@
-"""What the designs on Tornado and plain Celery have in common: their work, and the port that they listen on."""
+"""The common part of the designs on Tornado and plain Celery: their task calls and their server."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tornado.web import Application, RequestHandler
 import tasks
 from benchmarks.job import job
 
-if os.environ.get("UNCONFIRMED"):  # as Celery does by default, where a message can be lost unnoticed
+if os.environ.get("UNCONFIRMED"):  # Celery's default, with which a message can be lost unnoticed
     tasks.app.conf.broker_transport_options = {}
 
 
 def publish(path: str, body: bytes) -> AsyncResult:
-    """Call the task that a request is about: ``test`` with the body for ``/``, the job that it describes for others."""
+    """Call the task of a request: ``test`` with the body for ``/``, otherwise the job that the body describes."""
     return tasks.test.delay(body.decode()) if path == "/" else job.delay(**json.loads(body))
 
 
 def serve(handler: type[RequestHandler], processes: int = 1) -> None:
     """Listen until killed.
 
-    :param processes: that share the port. They are forked before Celery has connected, as it has to be.
+    :param processes: processes that share the port; they must be forked before Celery connects.
     """
     sockets = bind_sockets(int(os.environ["PORT"]), "127.0.0.1", backlog=1024)
     if processes > 1:

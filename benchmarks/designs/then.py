@@ -1,4 +1,4 @@
-"""Celery's own ``AsyncResult.then`` under gevent, the design that Ringback began with."""
+"""Celery's own ``AsyncResult.then`` under gevent, Ringback's first design."""
 
 from gevent import monkey
 
@@ -11,7 +11,7 @@ from benchmarks.designs.service import publish, serve
 
 
 class Then(RequestHandler):
-    """Is answered by the drainer's greenlet."""
+    """Answers on the drainer's greenlet."""
 
     def post(self) -> None:
         self._auto_finish = False

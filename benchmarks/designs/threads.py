@@ -11,7 +11,7 @@ from benchmarks.designs.service import publish, serve
 
 # A backend and a reply queue for each thread, which is Celery's default: threads cannot share an AMQP connection.
 tasks.app.conf.result_backend_thread_safe = False
-tasks.app.conf.broker_pool_limit = 100  # connections to publish on, for which they would queue
+tasks.app.conf.broker_pool_limit = 100  # publishing connections; with fewer, threads would queue for them
 
 POOL = ThreadPoolExecutor(100)
 
@@ -22,7 +22,7 @@ def relay(path: str, body: bytes) -> Any:
 
 
 class Threads(RequestHandler):
-    """Waits for its thread, on the loop."""
+    """Awaits the thread on the loop."""
 
     async def post(self) -> None:
         self.finish(await IOLoop.current().run_in_executor(POOL, relay, self.request.path, self.request.body))
