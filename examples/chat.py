@@ -1,7 +1,7 @@
 """``/chat``: a task moderates each message, which then goes to all clients of this process.
 
-A client sends ``{"text": …}``; all clients get ``{"from": …, "text": …}``, or the author alone gets ``{"error": …}`` with
-a problem document (RFC 9457). The code runs on the loop's greenlet.
+A client sends ``{"text": …}``; all clients get ``{"from": …, "text": …}``, or the author alone gets
+``{"error": …}`` with a problem document (RFC 9457). The code runs on the loop's greenlet.
 
 The tasks run side by side; their results are sent in the order in which the messages arrived. A client's next message
 is read after its last one has been sent, so no more messages are in progress than there are clients.
