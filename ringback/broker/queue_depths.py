@@ -28,6 +28,9 @@ NOT_FOUND = 404
 #: Seconds until the broker is asked again for a queue that does not exist: RabbitMQ logs an error each time.
 MISSING_INTERVAL = 5.0
 
+#: Seconds from when a message is made until it has declared its queue.
+PUBLISH_TIME = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Depth:
@@ -47,7 +50,8 @@ class QueueDepths:
     def __init__(self, app: Celery, settings: Settings, names: Callable[[], list[str]]) -> None:
         self._app, self._settings, self._names = app, settings, names
         self._depths: dict[str, Depth] = {}
-        self._missing: dict[str, float] = {}  # by name: when to ask again
+        self._missing: dict[str, float] = {}  # by name: when the broker had no such queue
+        self._published: dict[str, float] = {}  # by name: when a message for it was last made
         self._backoff = ReconnectBackoff()
         self._link: Link | None = None
 
@@ -65,7 +69,7 @@ class QueueDepths:
 
         :raises QueueTooLong: more messages wait in it than RINGBACK_MAX_QUEUE allows.
         """
-        self._missing.pop(name, None)  # publishing the message declares it
+        self._published[name] = time.monotonic()
         limit, depth = self._settings.max_queue, self._depths.get(name)
         if limit and depth is not None and depth.messages >= limit:
             raise QueueTooLong(f"{depth.messages} tasks wait in queue {name!r}; RINGBACK_MAX_QUEUE allows {limit}")
@@ -96,14 +100,21 @@ class QueueDepths:
 
     def _read(self, link: Link) -> None:
         for name in self._names():
-            if self._missing.get(name, 0) > time.monotonic():
+            if self._is_missing(name):
                 continue
             depth = self._ask(link, name)
             if depth is not None:
                 self._depths[name] = depth
             else:
                 self._depths.pop(name, None)
-                self._missing[name] = time.monotonic() + MISSING_INTERVAL
+                self._missing[name] = time.monotonic()
+
+    def _is_missing(self, name: str) -> bool:
+        """Whether the broker had no such queue a moment ago, and no message has declared it since."""
+        found = self._missing.get(name)
+        if found is None or time.monotonic() - found > MISSING_INTERVAL:
+            return False
+        return self._published.get(name, 0.0) < found - PUBLISH_TIME
 
     def _ask(self, link: Link, name: str) -> Depth | None:
         """What the broker says of a queue; ``None`` if it has none (AMQP 0-9-1, ``queue.declare``, "passive")."""
