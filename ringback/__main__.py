@@ -16,8 +16,12 @@ def main() -> None:
     monkey.patch_all()
     if os.getcwd() not in sys.path:  # the console script's own folder is there instead
         sys.path.insert(0, os.getcwd())
-    from ringback import cli
+    from ringback.errors import BadSetting
 
+    try:
+        from ringback import cli
+    except BadSetting as error:  # a library that is too new
+        sys.exit(f"ringback: {error}")
     cli.main()
 
 

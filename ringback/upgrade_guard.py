@@ -23,7 +23,7 @@ TESTED = {
     "celery": "5.5 to 5.7",
     "kombu": "5.5 to 5.7",
     "amqp": "5.3 to 5.4",
-    "gevent": "25 to 26",
+    "gevent": "24.11 to 26",
     "tornado": "6.5 to 6.6",
 }
 
