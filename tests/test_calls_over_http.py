@@ -177,7 +177,7 @@ def test_the_tasks_are_listed_with_their_parameters(web: Web) -> None:
 
     assert not [name for name in tasks if name.startswith("celery.")]
     assert tasks["sleep"]["signature"] == "sleep(seconds: float) -> float"
-    assert tasks["sleep"]["doc"].startswith("Take that many seconds")
+    assert tasks["sleep"]["doc"].startswith("Sleep that many seconds")
     assert tasks["sleep"]["schema"]["properties"]["seconds"]["type"] == "number"
     assert get(web.url, "/v1/tasks/sleep").json == tasks["sleep"]
 
