@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from clock import Clock
 from ringback.wire.backoff import ReconnectBackoff
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

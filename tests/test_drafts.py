@@ -186,3 +186,14 @@ def test_drafts_count_towards_the_limit_of_the_outbox() -> None:
     core.call("d")
     core.waiting.give_way()
     assert [message.call_id for message in core.outbox.take_all()] == ["b", "d"]
+
+
+def test_a_draft_of_the_same_id_takes_the_place_of_the_first() -> None:
+    desk = Core(limit=1)
+    desk.call("a")
+    desk.call("a")
+    assert desk.sent().call_id == "a"
+    desk.outbox.release()
+
+    desk.call("b")  # no place was lost
+    assert desk.sent().call_id == "b"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import ringback
 from ringback import upgrade_guard
 
 PACKAGE = Path(upgrade_guard.__file__).parent
@@ -187,3 +188,11 @@ def test_files_and_functions_are_short() -> None:
                 lengths.append(int(node.end_lineno or 0) - node.lineno + 1)
                 assert lengths[-1] <= 40, f"{path}: {node.name}"
     assert sum(length < 10 for length in lengths) > 0.7 * len(lengths)
+
+
+def test_every_exported_name_is_found_where_the_package_says() -> None:
+    assert set(ringback.__all__) == {*ringback._HOMES, *ringback._MODULES}
+    for name in ringback.__all__:
+        assert getattr(ringback, name) is not None
+    with pytest.raises(AttributeError):
+        ringback.nothing_of_the_kind  # noqa: B018

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.errors import DeadlineExceeded, Refused
+from ringback.errors import DeadlineExceeded, Refused, ShuttingDown
 from ringback.runs import Run, State
 from ringback.runs.states import FINAL, TRANSITIONS, Event, next_state
 
@@ -108,3 +110,17 @@ def test_a_run_shows_what_its_state_says(events: list[Event], detached: bool) ->
         assert run.state.value.lower() in run.timestamps
     if run.state in (State.SUCCESS, State.STARTED, State.PROGRESS):
         assert "queued" in run.timestamps
+
+
+def test_a_client_that_waits_for_a_run_released_to_another_process_gets_the_error_at_once() -> None:
+    async def conversation() -> None:
+        run = Run("1", "add", "anybody", "")
+        early = run.wait(lambda: run.has_ended, 10_000)
+        run.release(ShuttingDown("why"))
+        late = run.wait(lambda: run.has_ended, 10_000)
+
+        for waiter in (early, late):
+            with pytest.raises(ShuttingDown):
+                await asyncio.wait_for(waiter, 20)
+
+    asyncio.run(conversation())

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clock import Clock
 from ringback.calls.timeouts import SharedTimeout, Timeouts
 
 SECONDS = 10.0
@@ -89,13 +90,6 @@ def test_without_keys_no_timer_is_left() -> None:
         assert not timeout._timer.armed
 
     run(conversation())
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9) | st.none(), st.integers(0, 3)), max_size=60))

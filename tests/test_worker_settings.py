@@ -44,12 +44,13 @@ def settings_of(app: Celery, names: dict[str, Any]) -> dict[str, Any]:
     [
         ("amqp://a@127.0.0.1:1//", "rpc://", "gevent", [ALWAYS, GREEN, AMQP, RPC], [REDIS]),
         ("amqp://a@127.0.0.1:1//", "redis://127.0.0.1:1", "prefork", [ALWAYS, AMQP, REDIS], [GREEN]),
+        (["amqp://a@127.0.0.1:1//", "amqp://b@127.0.0.1:1//"], "rpc://", "solo", [ALWAYS, AMQP, RPC], [GREEN, REDIS]),
         ("redis://127.0.0.1:1", "redis://127.0.0.1:1", "threads", [ALWAYS, REDIS], [GREEN, AMQP]),
         ("memory://", "rpc://", "solo", [ALWAYS, RPC], [GREEN, AMQP, REDIS]),
     ],
 )
 def test_a_worker_gets_what_is_safe_for_its_broker_backend_and_pool(
-    make_app: Any, broker: str, backend: str, pool: str, groups: list[dict[str, Any]], others: list[dict[str, Any]]
+    make_app: Any, broker: Any, backend: str, pool: str, groups: list[dict[str, Any]], others: list[dict[str, Any]]
 ) -> None:
     app = make_app(broker, backend)
     apply(app, pool)

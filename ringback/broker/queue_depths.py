@@ -51,7 +51,7 @@ class QueueDepths:
         self._app, self._settings, self._names = app, settings, names
         self._depths: dict[str, Depth] = {}
         self._missing: dict[str, float] = {}  # by name: when the broker had no such queue
-        self._published: dict[str, float] = {}  # by name: when a message for it was last made
+        self._published: dict[str, float] = {}  # by name: when a message for it was made that may declare it
         self._backoff = ReconnectBackoff()
         self._link: Link | None = None
 
@@ -69,8 +69,9 @@ class QueueDepths:
 
         :raises QueueTooLong: more messages wait in it than RINGBACK_MAX_QUEUE allows.
         """
-        self._published[name] = time.monotonic()
         limit, depth = self._settings.max_queue, self._depths.get(name)
+        if depth is None:
+            self._published[name] = time.monotonic()
         if limit and depth is not None and depth.messages >= limit:
             raise QueueTooLong(f"{depth.messages} tasks wait in queue {name!r}; RINGBACK_MAX_QUEUE allows {limit}")
 
@@ -105,6 +106,7 @@ class QueueDepths:
             depth = self._ask(link, name)
             if depth is not None:
                 self._depths[name] = depth
+                self._published.pop(name, None)
             else:
                 self._depths.pop(name, None)
                 self._missing[name] = time.monotonic()

@@ -52,7 +52,7 @@ class QueueNames:
 
 def graft_results(app: Celery, exchange: Exchange) -> type[Call]:
     """Make the app hand out calls, each of which knows the switchboard; returns their class."""
-    # In a prepared form: Celery looks this setting up for each call, and finds its defaults after three other places.
+    # Set explicitly: Celery looks this setting up for each call, and finds a default only after three other places.
     app.conf.task_always_eager = app.conf.task_always_eager
     app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
     # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.

@@ -35,7 +35,8 @@ class Drafts:
 
         :raises OutboxFull: there is no place for it.
         """
-        self._outbox.reserve(message.call_id)
+        if message.call_id not in self._drafts:  # a draft of the same id is replaced, and has a place
+            self._outbox.reserve(message.call_id)
         call = self._known.get(message.call_id)
         if call is not None and call.watch is not None:
             message.on_confirmed = partial(self._waiting.loop_queue.post, self._on_confirmed, call, call.watch)
@@ -43,16 +44,13 @@ class Drafts:
                 message.stay_queued()
             self._outbox.put(message)
             return
-        holder = current_holder.get()
-        deadline = None if holder is None else holder.deadline or self._deadline
-        self._drafts[message.call_id] = message, deadline
+        self._drafts[message.call_id] = message, self._deadline_of_request()
         if len(self._drafts) == 1:
             self._waiting.on_loop(self.complete)
 
     def expire(self, call: Call) -> float:
         """Give a call that is about to wait its deadline, unless it has one; returns the seconds that are left."""
-        holder = current_holder.get()
-        deadline = (holder and holder.deadline) or self._deadline
+        deadline = self._deadline_of_request() or self._deadline
         draft = self._drafts.get(call.id)
         if draft is None:  # it has left, with the deadline that it had then
             return deadline if call.due is None else max(0.0, call.due - time.monotonic())
@@ -79,6 +77,11 @@ class Drafts:
                 if message.expires is not None:
                     call.due = time.monotonic() + message.expires
             self._outbox.put(message)
+
+    def _deadline_of_request(self) -> float | None:
+        """The seconds for each call of the request that the running code answers; ``None`` if there is no request."""
+        holder = current_holder.get()
+        return None if holder is None else holder.deadline or self._deadline
 
     def _on_confirmed(self, call: Call, watch: Watch) -> None:
         watch.on_confirmed()

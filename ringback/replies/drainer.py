@@ -93,8 +93,7 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
         if self.on_message:  # a greenlet waits in Celery's ``get``, or in ``join`` with a bucket
             self.on_message(meta)
         call._maybe_set_cache(meta)
-        bucket = self.buckets.pop(call, None)
-        if bucket is not None:
+        if self.buckets and (bucket := self.buckets.pop(call, None)) is not None:
             bucket.append(call)
 
     def when_listening(self, task_id: str, callback: Callable[[], object]) -> bool:

@@ -187,7 +187,7 @@ class Run:
         """
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
-        if until():
+        if self._refusal is not None or until():
             self._resolve(waiter, True)
         else:
             self._waiters[waiter] = until

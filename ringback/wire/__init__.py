@@ -7,7 +7,7 @@ gevent, Tornado, Celery or the other wings.
 from ringback.wire.backoff import Backoff, ReconnectBackoff
 from ringback.wire.collector import relieve_the_garbage_collector
 from ringback.wire.confirms import ConfirmTracker
-from ringback.wire.cork import Cork, read_ahead
+from ringback.wire.cork import Cork, cork_until_read, read_ahead
 from ringback.wire.reconnect import keep_connected
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ConfirmTracker",
     "Cork",
     "ReconnectBackoff",
+    "cork_until_read",
     "keep_connected",
     "read_ahead",
     "relieve_the_garbage_collector",

@@ -1,6 +1,6 @@
 """Fewer system calls for each message: a burst of frames is written in one send, and read in one recv.
 
-A ``Cork`` belongs to the greenlets or threads that own its connection. ``frame_writer`` and ``read_ahead`` are for
+A ``Cork`` belongs to the greenlets or threads that own its connection. ``frame_writer`` and the functions are for
 py-amqp's ``Connection(frame_writer=…)``, the one place that hands out a connection's transport before it is used.
 """
 
@@ -78,5 +78,10 @@ class Cork:
 
 
 def read_ahead(connection: Any, transport: Any) -> Any:
-    """A frame writer that only reads ahead and holds nothing back: the setting for a whole app's connections."""
+    """Make a frame writer that only reads ahead and holds nothing back, for all connections of an app."""
     return Cork().frame_writer(connection, transport)
+
+
+def cork_until_read(connection: Any, transport: Any) -> Any:
+    """Make a frame writer that holds back what is written until the connection is read, with a cork of its own."""
+    return Cork(until_read=True).frame_writer(connection, transport)

@@ -16,13 +16,13 @@ def keep_connected(
     backoff: ReconnectBackoff,
     purpose: str,
     stopped: Callable[[], bool] = lambda: False,
-    pause: Callable[[float], object] = time.sleep,
+    pause: Callable[[float], object] | None = None,
 ) -> None:
     """Run ``session`` again and again until ``stopped()``. Runs on the greenlet or thread that owns the connection.
 
     :param session: connects, calls ``backoff.connected()``, and returns or raises when the connection is lost.
     :param purpose: what the connection is for, as the log names it.
-    :param pause: waits so many seconds; the default is ``time.sleep``, which gevent's patch makes a greenlet's wait.
+    :param pause: waits so many seconds; by default ``time.sleep``, as gevent has patched it by the time of the call.
     """
     while not stopped():
         try:
@@ -30,4 +30,4 @@ def keep_connected(
         except Exception as error:
             seconds = backoff.lost()
             logger.warning("no connection for %s, next attempt in %.1f s: %r", purpose, seconds, error)
-            pause(seconds)
+            (pause or time.sleep)(seconds)

@@ -87,7 +87,8 @@ def configure(app: Celery) -> None:
 def apply(app: Celery, pool: str) -> None:
     """Set the defaults for a worker with this pool, as its class or Celery's name for it."""
     conf, green = app.conf, bool(_pool_class(pool).is_green)
-    broker = str(conf.broker_read_url or "amqp://").partition(":")[0]
+    given = conf.broker_read_url or "amqp://"  # of several nodes a list, or one string
+    broker = (given if isinstance(given, str) else given[0]).partition(":")[0]
     amqp = broker in ("amqp", "amqps", "pyamqp")
     backend = str(conf.result_backend or "").partition(":")[0]
     app.add_defaults(

@@ -13,7 +13,7 @@ from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from kombu.utils.imports import symbol_by_name
 
 from ringback.errors import UnsupportedVersion
-from ringback.wire import Cork, relieve_the_garbage_collector
+from ringback.wire import cork_until_read, relieve_the_garbage_collector
 from ringback.worker.control import DurableControl
 
 #: The longest time, in seconds, until an idle worker sees that it is to end.
@@ -63,7 +63,7 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
         """Connect as Celery's consumer does, whose pauses grow by 2 s, up to 30 s."""
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=1)
         if self.hub is None and conn.transport.driver_name == "py-amqp":  # this thread reads and writes in turns
-            conn.transport_options["frame_writer"] = Cork(until_read=True).frame_writer
+            conn.transport_options["frame_writer"] = cork_until_read
         conn.drain_events = partial(self._drain, conn.drain_events, itertools.count(1))
         return super().ensure_connected(conn)
 
