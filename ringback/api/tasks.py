@@ -128,7 +128,8 @@ class Calls(ApiHandler):
         :raises BadArguments: the arguments do not fit the task, or there is no such queue.
         """
         task.check(body.args, body.kwargs, before)
-        options = body.options.model_dump(exclude_none=True)
+        given = ((name, getattr(body.options, name)) for name in Options.model_fields)
+        options = {name: value for name, value in given if value is not None}
         queue = options.get("queue")
         if queue is not None and queue not in self.gateway.switchboard.queue_names:
             raise BadArguments(f"there is no queue {queue!r}; RINGBACK_QUEUES names those beside the app's own")

@@ -57,8 +57,7 @@ class ApplyAsync(Calls):
         task = self.gateway.tasks.find(self.caller, name)
         # Any media type: its users post with curl -d. Pages of other origins are refused already.
         body = read_json(self.request.body, ApplyBody)
-        options = Options(**body.model_dump(include=set(Options.model_fields)))
-        call = self.call(task, CallBody(args=body.args, kwargs=body.kwargs, options=options))
+        call = self.call(task, CallBody.model_construct(args=body.args, kwargs=body.kwargs, options=body))
         self.gateway.access.spend(self.caller)
         run, _ = await self.submit(Submission(self.caller.name, call, cancel_after=body.timeout or None))
         return run
