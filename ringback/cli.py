@@ -19,7 +19,17 @@ from ringback.broker import broker_urls
 from ringback.calls import Switchboard, install
 from ringback.errors import BadSetting
 from ringback.settings import Settings
-from ringback.web import NotFound, ProcessContext, fork, listen, serve, start_worker
+from ringback.web import (
+    Access,
+    NotFound,
+    ProcessContext,
+    Tokens,
+    check_address,
+    fork,
+    listen,
+    serve,
+    start_worker,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +37,26 @@ logger = logging.getLogger(__name__)
 PING_INTERVAL = 20
 
 
-def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str = "/v1/tasks") -> None:
+def main(
+    app: Celery | None = None,
+    handlers: Sequence[Any] = (),
+    example: str = "/v1/tasks",
+    access: Access | None = None,
+) -> None:
     """Serve the HTTP interface of a Celery app, and these handlers beside it, until told to stop.
 
     :param app: if there is none, the flag ``--app`` names it.
     :param handlers: as for Tornado's ``Application``.
     :param example: a path to try, for the line that is printed.
+    :param access: finds out who asks; by default the tokens of the settings.
     """
     _define_flags(with_app=app is None)
     try:
         parse_command_line()
         port, count, given = settings.port(options.port), settings.processes(), settings.read()
-        api.require_tokens(given, options.address)
+        check_address(given, access or Tokens(given), options.address)
         # Before the app is imported: what its modules start belongs to one process.
-        context = fork(count, listen(port, options.address)) if count > 1 else None
+        context = fork(count, listen(port, options.address), bool(given.tokens_file)) if count > 1 else None
         switchboard = install(app or _find_app(options.app), given)
         in_memory = broker_urls(switchboard.app)[0].startswith("memory:")
         if context and context.first:
@@ -49,7 +65,7 @@ def main(app: Celery | None = None, handlers: Sequence[Any] = (), example: str =
             _explain_redis(switchboard, given)
         if in_memory:
             start_worker(switchboard.app)
-        routes = [*api.routes(switchboard), *handlers]
+        routes = [*api.routes(switchboard, access), *handlers]
         application = Application(routes, default_handler_class=NotFound, websocket_ping_interval=PING_INTERVAL)
         serve(application, switchboard, port, options.address, example, context)
     except (BadSetting, tornado.options.Error) as error:

@@ -1,4 +1,4 @@
-"""Write ``docs/settings.md`` from the table of settings in ``ringback/settings.py``."""
+"""Write ``docs/settings.md`` from the table of settings in ``ringback/settings/``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 HEAD = """# Settings
 
 Environment variables, all optional. A value that cannot be used stops the start, with a message that names the
-variable. This page is written by `make docs` from `ringback/settings.py`.
+variable. This page is written by `make docs` from `ringback/settings/`.
 
 """
 

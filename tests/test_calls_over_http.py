@@ -108,7 +108,7 @@ def test_a_time_comes_back_as_a_string(web: Web) -> None:
 
 
 def test_tracebacks_are_sent_only_if_the_setting_says_so(rabbitmq: RabbitMQ, worker: Worker) -> None:
-    with Web(BROKER_URL=rabbitmq.url, RINGBACK_TRACEBACKS="1") as web:
+    with Web(BROKER_URL=rabbitmq.url, RINGBACK_ERRORS="traceback") as web:
         assert "Traceback" in call(web.url, "error", "x").json["traceback"]
 
 

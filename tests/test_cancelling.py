@@ -162,7 +162,7 @@ async def hang_up(web: Web, request: bytes, when: Any) -> None:
 def put(run_id: str, document: object) -> bytes:
     """The bytes of a PUT request."""
     body = json.dumps(document).encode()
-    head = f"PUT /v1/runs/{run_id} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"PUT /v1/runs/{run_id} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -52,7 +52,7 @@ def connected(web: Web) -> Iterator[socket.socket]:
 
 
 def head(*headers: str, method: str = "POST", path: str = "/") -> bytes:
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: test", *headers, "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 def with_length(body: bytes) -> bytes:

@@ -4,9 +4,8 @@
 and ``web``.
 """
 
-from ringback.api.access import require_tokens
 from ringback.api.gateway import Gateway
 from ringback.api.handler import read_json
 from ringback.api.route_table import ROUTES, routes
 
-__all__ = ["ROUTES", "Gateway", "read_json", "require_tokens", "routes"]
+__all__ = ["ROUTES", "Gateway", "read_json", "routes"]

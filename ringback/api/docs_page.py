@@ -34,6 +34,8 @@ START = """(async () => {
 class Page(RequestHandler):
     """Answers ``GET /docs`` with the page. The page itself shows nothing, so it needs no token."""
 
+    open_to_all = True
+
     def get(self) -> None:
         """Answer with the page, whose policy forbids to load anything from another host."""
         self.set_header("Content-Security-Policy", "default-src 'self' data:; style-src 'self' 'unsafe-inline'")
@@ -42,6 +44,8 @@ class Page(RequestHandler):
 
 class Start(RequestHandler):
     """Answers ``GET /docs/start.js``."""
+
+    open_to_all = True
 
     def get(self) -> None:
         """Answer with the script that starts Swagger UI."""

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from ringback.api.access import Access, Caller
+from collections.abc import Sequence
+
+from ringback.api.route import Route
 from ringback.api.task_catalogue import TaskCatalogue
 from ringback.calls import Switchboard
-from ringback.errors import BadSetting
+from ringback.errors import BadSetting, TooManyCalls
 from ringback.runs import RunRegistry
+from ringback.web import Access, RateLimit, access_of
 
 
 class Gateway:
     """A Celery app behind HTTP: its tasks, its runs, and what each caller may do.
 
+    :param access: finds out who asks; by default the tokens of the settings.
     :raises BadSetting: REDIS_URL is set and redis-py is not installed.
     """
 
-    def __init__(self, switchboard: Switchboard) -> None:
+    def __init__(self, switchboard: Switchboard, access: Access | None = None) -> None:
         self.switchboard = switchboard
         self.settings = switchboard.settings
-        self.access = Access(self.settings)
+        self.access = access_of(switchboard, access)
+        self.rate = RateLimit(self.settings.rate, TooManyCalls)
         self.tasks = TaskCatalogue(switchboard.app, self.settings)
-        self.descriptions: dict[Caller, str] = {}  #: ``/openapi.json`` for each caller
+        self.descriptions: dict[tuple[str, ...], str] = {}  #: ``/openapi.json`` by a caller's patterns of tasks
+        self.routes: Sequence[Route] = ()
         self.runs = RunRegistry(switchboard)
         if self.settings.redis_url:
             self._share_runs()

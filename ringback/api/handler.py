@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
@@ -19,26 +19,15 @@ from ringback.api.arguments import problems, shorten
 from ringback.api.gateway import Gateway
 from ringback.errors import BadRequest, ClientGone, Forbidden, UnsupportedMediaType
 from ringback.runs import Run, Submission
-from ringback.web import RequestHandler
+from ringback.web import NO_PAGE, PROBLEM, TRACE, RequestHandler, for_origin, trace
 
 Body = TypeVar("Body", bound=BaseModel)
-
-#: Headers that travel with a call and come back with its answer. For each: its name in the task's request, and its
-#: syntax (W3C Trace Context 3.2 and 3.3; printable ASCII).
-TRACE = {
-    "traceparent": (
-        "traceparent",
-        re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"),
-    ),
-    "tracestate": ("tracestate", re.compile(r"[\x20-\x7e]{1,512}")),
-    "X-Request-ID": ("x_request_id", re.compile(r"[\x21-\x7e]{1,128}")),
-}
 
 
 class ApiHandler(RequestHandler):
     """A request to the HTTP interface."""
 
-    open_to_all = False  #: whether it answers without a token
+    scopes: ClassVar[dict[str, str]] = {"GET": "read", "DELETE": "operate"}
 
     def initialize(self, gateway: Gateway) -> None:
         """Take the route's argument, as Tornado's ``initialize``."""
@@ -47,30 +36,33 @@ class ApiHandler(RequestHandler):
         self._run: Run | None = None
         self._gone = False
         self._waiter: asyncio.Future[bool] | None = None
+        self._allow_origin()
+
+    def set_default_headers(self) -> None:
+        """Set the headers that every answer has."""
+        super().set_default_headers()
+        for name, value in (*NO_PAGE.items(), *trace(self.request.headers).items()):
+            self._headers[name] = value
 
     def prepare(self) -> None:
-        """Find out which caller asks.
+        """Hold the request, and find out whose it is.
 
         :raises Unauthorized: the request has no known token.
-        :raises Forbidden: a page of an origin that is not allowed asks.
+        :raises Forbidden: its token may not do this, or a page of an origin that is not allowed asks.
         """
-        super().prepare()
         self._received = asyncio.get_running_loop().time()
-        self._set_common_headers()
         self._check_origin()
-        if self.request.method != "OPTIONS" and not self.open_to_all:
-            self.caller = self.gateway.access.caller(self.header("Authorization"))
+        super().prepare()
 
     def options(self, *_: str) -> None:
         """Answer a browser's question before a cross-origin request (Fetch, "CORS protocol")."""
         self.set_status(204)
         self.set_header("Allow", ", ".join(self._methods()))
+        self.set_header("Access-Control-Allow-Methods", ", ".join(self._methods()))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer as for every error, with the headers that 401 and 405 need."""
-        self._set_common_headers()
-        if status_code == 401:
-            self.set_header("WWW-Authenticate", "Bearer")
+        """Answer as for every error, with what 405 and a page of another origin need."""
+        self._allow_origin()
         if status_code == 405:
             self.set_header("Allow", ", ".join(self._methods()))
         super().write_error(status_code, **kwargs)
@@ -139,8 +131,7 @@ class ApiHandler(RequestHandler):
 
     def trace(self) -> dict[str, str]:
         """The trace headers of this request, under the names that a task's request has them."""
-        found = ((self.header(header), *rest) for header, rest in TRACE.items())
-        return {name: value for value, name, pattern in found if value and pattern.fullmatch(value)}
+        return {TRACE[name].in_task: value for name, value in trace(self.request.headers).items()}
 
     def body(self, shape: type[Body]) -> Body:
         """Read the request's JSON body.
@@ -163,7 +154,7 @@ class ApiHandler(RequestHandler):
     def answer_with_problem(self, problem: dict[str, Any]) -> None:
         """Finish with this problem document (RFC 9457)."""
         self.set_status(problem["status"])
-        self.set_header("Content-Type", "application/problem+json")
+        self.set_header("Content-Type", PROBLEM)
         self.finish(json.dumps(problem) + "\n")
 
     @property
@@ -171,22 +162,10 @@ class ApiHandler(RequestHandler):
         """Seconds since the request arrived."""
         return asyncio.get_running_loop().time() - self._received
 
-    def _set_common_headers(self) -> None:
-        for header, (_, pattern) in TRACE.items():
-            value = self.header(header)
-            if value and pattern.fullmatch(value):
-                self.set_header(header, value)
-        origin = self.header("Origin")
-        if origin in self.gateway.settings.cors:
-            self.set_header("Access-Control-Allow-Origin", origin)
-            self.set_header("Access-Control-Allow-Methods", ", ".join(self._methods()))
-            self.set_header(
-                "Access-Control-Allow-Headers",
-                "Authorization, Content-Type, Idempotency-Key, Prefer, "
-                "Cancel-After, Last-Event-ID, traceparent, tracestate, X-Request-ID",
-            )
-            self.set_header("Access-Control-Expose-Headers", "Location, Retry-After, Preference-Applied")
-            self.set_header("Vary", "Origin")
+    def _allow_origin(self) -> None:
+        """Have a page of an allowed origin read the answer."""
+        for name, value in for_origin(self.header("Origin"), self.gateway.settings.cors).items():
+            self.set_header(name, value)
 
     def _check_origin(self) -> None:
         origin = self.header("Origin")

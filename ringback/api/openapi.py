@@ -12,6 +12,10 @@ from ringback.api.openapi_paths import details, parameters
 from ringback.api.openapi_schemas import Document
 from ringback.api.route import Route
 from ringback.api.task_catalogue import KnownTask
+from ringback.web import Caller, Tokens
+
+#: Descriptions that are kept, each for other patterns of tasks.
+DESCRIPTIONS_KEPT = 100
 
 TASK_PATH = "/v1/tasks/{name}"
 
@@ -21,15 +25,26 @@ class OpenApi(ApiHandler):
 
     def get(self) -> None:
         """Answer with the description, which lists the tasks that the caller may call."""
-        self.answer(self.gateway.descriptions[self.caller])
+        self.answer(description(self.gateway, self.gateway.routes, self.caller))
 
 
 def prepare(gateway: Gateway, routes: Sequence[Route]) -> None:
-    """Describe the tasks, for each caller, now: later it would hold the loop for some milliseconds."""
-    for caller in gateway.access.callers:
-        tasks = gateway.tasks.all(caller)
-        document = describe(routes, tasks, gateway.switchboard.queue_names)
-        gateway.descriptions[caller] = json.dumps(document)
+    """Describe the tasks for each caller that is known already: later it would hold the loop for some milliseconds."""
+    gateway.routes = routes
+    if isinstance(gateway.access, Tokens):
+        for caller in gateway.access.callers:
+            description(gateway, routes, caller)
+
+
+def description(gateway: Gateway, routes: Sequence[Route], caller: Caller) -> str:
+    """The document for a caller."""
+    known = gateway.descriptions
+    if caller.patterns not in known:
+        if len(known) >= DESCRIPTIONS_KEPT:
+            del known[next(iter(known))]
+        document = describe(routes, gateway.tasks.all(caller), gateway.switchboard.queue_names)
+        known[caller.patterns] = json.dumps(document)
+    return known[caller.patterns]
 
 
 def describe(routes: Sequence[Route], tasks: list[KnownTask], queues: list[str]) -> Document:

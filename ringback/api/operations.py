@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from typing import ClassVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -46,6 +47,8 @@ class Ready(ApiHandler):
 class Queues(ApiHandler):
     """``GET /v1/queues``: how many tasks wait in each queue, and how many workers take from it."""
 
+    scopes: ClassVar[dict[str, str]] = {"GET": "metrics"}
+
     def get(self) -> None:
         """List them.
 
@@ -57,6 +60,8 @@ class Queues(ApiHandler):
 
 class Metrics(ApiHandler):
     """``GET /metrics``: the metrics, in the format of Prometheus."""
+
+    scopes: ClassVar[dict[str, str]] = {"GET": "metrics"}
 
     def get(self) -> None:
         """Answer with all metrics of this process."""

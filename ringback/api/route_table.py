@@ -23,6 +23,7 @@ from ringback.api import (
 from ringback.api.gateway import Gateway
 from ringback.api.route import Route
 from ringback.calls import Switchboard
+from ringback.web import Access
 
 ROUTES = (
     Route("/v1/tasks", tasks.Tasks, {"GET": "List the tasks: signature, docstring, JSON schema of the arguments"}),
@@ -58,12 +59,13 @@ WECHAT = Route(
 )
 
 
-def routes(switchboard: Switchboard) -> list[Any]:
+def routes(switchboard: Switchboard, access: Access | None = None) -> list[Any]:
     """The routes for Tornado's ``Application``, to stand beside an application's own.
 
     :param switchboard: as ``install`` returned it; it may be started already.
+    :param access: finds out who asks; by default the tokens of the settings.
     """
-    gateway = Gateway(switchboard)
+    gateway = Gateway(switchboard, access)
     openapi.prepare(gateway, ROUTES)
     table = [*ROUTES, WECHAT] if switchboard.settings.wechat_token else list(ROUTES)
     argument = {"gateway": gateway}

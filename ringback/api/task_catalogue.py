@@ -8,10 +8,10 @@ from typing import Any
 
 from celery import Celery, Task
 
-from ringback.api.access import Caller, matches
 from ringback.api.arguments import Arguments
 from ringback.errors import Forbidden, UnknownTask
 from ringback.settings import Settings
+from ringback.web import Caller, matches
 
 
 class KnownTask:

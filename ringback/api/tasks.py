@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ringback.api.access import matches
 from ringback.api.documents import run_document
 from ringback.api.handler import ApiHandler, read_seconds
 from ringback.api.task_catalogue import KnownTask
 from ringback.errors import BadArguments, BadRequest, UnreadableReply
 from ringback.runs import Run, State, Submission, TaskCall
+from ringback.web import matches
 
 #: Seconds after which a client that polls may ask again.
 RETRY_AFTER = "1"
@@ -141,7 +141,7 @@ class Calls(ApiHandler):
         :raises TooManyCalls: the caller calls too often.
         :raises RingbackError: no run was started.
         """
-        self.gateway.access.spend(self.caller)
+        self.gateway.rate.spend(self.caller.name)
         run, repeated = await self.submit(submission)
         if repeated and run.has_ended:
             self.set_header("Idempotent-Replayed", "true")

@@ -58,7 +58,7 @@ class ApplyAsync(Calls):
         # Any media type: its users post with curl -d. Pages of other origins are refused already.
         body = read_json(self.request.body, ApplyBody)
         call = self.call(task, CallBody.model_construct(args=body.args, kwargs=body.kwargs, options=body))
-        self.gateway.access.spend(self.caller)
+        self.gateway.rate.spend(self.caller.name)
         run, _ = await self.submit(Submission(self.caller.name, call, cancel_after=body.timeout or None))
         return run
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
@@ -29,6 +29,9 @@ OPEN_RUNS = 1000
 
 #: "Going Away" (RFC 6455, 7.4.1).
 GOING_AWAY = 1001
+
+#: "Policy Violation" (same place).
+POLICY_VIOLATION = 1008
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -61,6 +64,8 @@ class SocketCancel(BaseModel):
 
 class Socket(Calls, WebSocketHandler):
     """One WebSocket, and the runs that are open on it."""
+
+    scopes: ClassVar[dict[str, str]] = {"GET": "call"}
 
     def initialize(self, gateway: Gateway) -> None:
         """Take the route's argument, as Tornado's ``initialize``."""
@@ -102,6 +107,15 @@ class Socket(Calls, WebSocketHandler):
         self._draining = True
         self._close_if_idle()
 
+    def on_caller_removed(self) -> None:
+        """Close the socket of a caller whose token is not valid any more."""
+        self.close(POLICY_VIOLATION, "the token is not valid any more")
+
+    @property
+    def max_message_size(self) -> int:
+        """A message may be as long as a body."""
+        return self.gateway.settings.body_limit
+
     def on_close(self) -> None:
         """Leave the runs, since the client has gone."""
         for follower in self._followers:
@@ -121,7 +135,7 @@ class Socket(Calls, WebSocketHandler):
         task = self.gateway.tasks.find(self.caller, call.task)
         checked = self.call(task, call)
         submission = Submission(self.caller.name, checked, key=call.key, cancel_after=call.cancel_after)
-        self.gateway.access.spend(self.caller)
+        self.gateway.rate.spend(self.caller.name)
         run, _ = await self.gateway.runs.submit(submission, self)
         self._open_runs[call.id] = run
         follower = asyncio.create_task(self._follow(call.id, run))
@@ -129,6 +143,7 @@ class Socket(Calls, WebSocketHandler):
         follower.add_done_callback(self._followers.discard)
 
     def _cancel(self, cancel: SocketCancel) -> None:
+        self.caller.require("operate")
         run = self._open_runs.get(cancel.id)
         if run is None:
             raise BadRequest(f"no run with the id {cancel.id!r} is open on this socket")

@@ -54,7 +54,7 @@ class Switchboard:
         upgrade_guard.check(upgrade_guard.WEB_PROCESS)
         check_app(app)
         self.app, self.settings = app, settings
-        self._waiting = Waiting()
+        self._waiting = Waiting(settings.errors)
         self._outbox = Outbox(settings.outbox_limit)
         self._publisher = Publisher(app, self._outbox, self._on_unpublished, settings)
         self._queue_names = QueueNames(app, settings.queues)

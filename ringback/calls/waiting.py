@@ -19,9 +19,13 @@ from ringback.loop_queue import LoopQueue
 
 
 class Waiting:
-    """The futures of the calls that wait, each of which ends once: with a result, or with an error."""
+    """The futures of the calls that wait, each of which ends once: with a result, or with an error.
 
-    def __init__(self) -> None:
+    :param shows: what callers see of a failed task, as RINGBACK_ERRORS has it.
+    """
+
+    def __init__(self, shows: str = "message") -> None:
+        self._shows = shows
         self._ledger: Ledger[Call] = Ledger()
         self._deadlines = LoopTimer(self._ledger.next_deadline, self._on_deadline)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -73,7 +77,7 @@ class Waiting:
         if error is None and call.state == states.SUCCESS:
             future.set_result(call.result)
         else:
-            future.set_exception(error or _failure(call))
+            future.set_exception(error or _failure(call, self._shows))
             future.exception()  # or asyncio complains when one of several calls has failed and the rest is not awaited
 
     def settle_all(self, why: Callable[[str], RingbackError]) -> None:
@@ -90,10 +94,10 @@ class Waiting:
             self.settle(call_id, DeadlineExceeded("no result within the deadline", call_id))
 
 
-def _failure(call: Call) -> RingbackError:
+def _failure(call: Call, shows: str) -> RingbackError:
     if call.state != states.REVOKED:
-        return TaskFailed(call.result, call.id, call.traceback)
+        return TaskFailed(call.result, call.id, call.traceback, shows)
     # The reason is the message of Celery's TaskRevokedError: revoked, terminated or expired (celery/worker/request.py).
     if str(call.result) == "expired":
         return TaskExpired("no worker started the task before it expired", call.id)
-    return TaskRevoked(call.result, call.id, call.traceback)
+    return TaskRevoked(call.result, call.id, call.traceback, shows)

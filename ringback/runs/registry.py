@@ -136,7 +136,7 @@ class RunRegistry:
         if isinstance(error, Refused | BadArguments | CallFailed):
             self.refuse(run, error)
             return
-        end(run, future, self._settings.tracebacks)
+        end(run, future, self._settings.result_limit)
         self.keep(run)
         if isinstance(error, DeadlineExceeded) and not isinstance(error, TaskExpired):
             for call_id in run.calls:

@@ -108,29 +108,22 @@ class Run:
             self.progress = progress
             self.emit("progress", progress)
 
-    def succeed(self, result: Any) -> None:
-        """End it with a result.
-
-        :raises ValueError: the result is not JSON.
-        """
-        encoded = to_json(result)
+    def succeed(self, result: str) -> None:
+        """End it with a result, as JSON."""
         if self.apply(Event.SUCCEEDED):
-            self.result = encoded
+            self.result = result
             self.emit("result", "")
 
-    def fail(self, event: Event, error: RingbackError, traceback: str | None = None) -> None:
+    def fail(self, event: Event, error: RingbackError) -> None:
         """End it with an error.
 
         :param event: how it ended.
-        :param traceback: the worker's, if clients may see it.
         """
         if not self.apply(event):
             return
         self.error = {**error.problem(), "id": self.run_id}
         if error.call_id not in (None, self.run_id):
             self.error["member"] = error.call_id
-        if traceback is not None:
-            self.error["traceback"] = traceback
         self.emit("result", "")
 
     def refuse(self, error: RingbackError) -> None:

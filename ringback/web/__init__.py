@@ -4,6 +4,8 @@
 ``calls`` and ``wire``; never ``api``.
 """
 
+from ringback.web.access import ANYBODY, Access, Caller, RateLimit, Tokens, access_of, check_address, matches
+from ringback.web.answer_headers import NO_PAGE, PROBLEM, TRACE, for_origin, trace
 from ringback.web.embedded_worker import start_worker
 from ringback.web.handlers import HeldRequest, NotFound, RequestHandler, asynchronous
 from ringback.web.server import serve
@@ -11,13 +13,26 @@ from ringback.web.sockets import listen
 from ringback.web.supervisor import ProcessContext, fork
 
 __all__ = [
+    "ANYBODY",
+    "NO_PAGE",
+    "PROBLEM",
+    "TRACE",
+    "Access",
+    "Caller",
     "HeldRequest",
     "NotFound",
     "ProcessContext",
+    "RateLimit",
     "RequestHandler",
+    "Tokens",
+    "access_of",
     "asynchronous",
+    "check_address",
+    "for_origin",
     "fork",
     "listen",
+    "matches",
     "serve",
     "start_worker",
+    "trace",
 ]

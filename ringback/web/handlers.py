@@ -2,27 +2,34 @@
 
 ``RequestHandler`` is Tornado's with three things added: it answers errors as ``application/problem+json``, refuses
 requests while the process shuts down, and stops to wait when its client has gone. ``asynchronous`` works in any
-Tornado handler. This is the one place where the package's errors become HTTP answers.
+Tornado handler.
 """
 
 from __future__ import annotations
 
 import functools
-import http.client
 import inspect
-import json
 import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import WeakSet
 
 import tornado.web
+from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 
 from ringback.calls import Call, current_holder
-from ringback.errors import ClientGone, RingbackError, ShuttingDown
+from ringback.errors import ClientGone, RingbackError, ShuttingDown, TooManyFailures, Unauthorized
+from ringback.web.access import ANYBODY, Access, Caller, RateLimit, Tokens, access_in
+from ringback.web.addresses import network_of
+from ringback.web.answer_headers import SAFE
+from ringback.web.error_answers import AnswersErrors, answer_error
 
 logger = logging.getLogger(__name__)
+
+#: The wrong tokens of each address: ten at once, then one a second. A right token of the same address always works, so
+#: that a client with an old token does not lock out its neighbours.
+_failures = RateLimit(1.0, TooManyFailures, burst=10.0)
 
 
 class HeldRequest:
@@ -65,6 +72,13 @@ class HeldRequest:
         for request in list(cls._all):
             if isinstance(request.handler, RequestHandler):
                 request.handler.on_drain()
+
+    @classmethod
+    def recheck(cls, access: Tokens) -> None:
+        """Tell the requests whose caller is not known any more, since the tokens have changed."""
+        for request in list(cls._all):
+            if isinstance(request.handler, RequestHandler) and not access.knows(request.handler.caller):
+                request.handler.on_caller_removed()
 
     @property
     def deadline(self) -> float | None:
@@ -119,44 +133,69 @@ def asynchronous(method: Callable[..., object]) -> Callable[..., None]:
     return hold_open
 
 
-class AnswersErrors(tornado.web.RequestHandler):
-    """Answers a ``RingbackError`` with its own status, where Tornado would answer 500 and log a traceback."""
-
-    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Send an error, with the status of the ``RingbackError`` if it is one."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        super().send_error(error.status if isinstance(error, RingbackError) else status_code, **kwargs)
-
-    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
-        """Log an exception that is not a ``RingbackError``: of those the answer and the access log say enough."""
-        if not isinstance(value, RingbackError):
-            super().log_exception(typ, value, tb)
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer a ``RingbackError`` as ``application/problem+json``, and other errors as Tornado does."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
-        if isinstance(error, RingbackError):
-            answer_error(self, error)
-        else:
-            super().write_error(status_code, **kwargs)
-
-
 class RequestHandler(AnswersErrors):
-    """A handler whose requests may be held. Override ``prepare`` only with a call of ``super().prepare()``."""
+    """A handler whose requests may be held. Override ``prepare`` only with a call of ``super().prepare()``.
+
+    Where tokens are set, each request needs one with the scope that ``scopes`` names for its method, and ``caller`` is
+    whose it is. Its answers are ``text/plain`` unless they say otherwise, so that no browser takes a result for a page.
+    """
 
     deadline: float | None = None  #: seconds for each call made here; ``None`` for the setting RINGBACK_DEADLINE
+    open_to_all = False  #: whether requests are answered without a token, where tokens are set
+    scopes: ClassVar[dict[str, str]] = {}  #: by method; ``call`` for all others
+    caller: Caller = ANYBODY
+
+    def set_default_headers(self) -> None:
+        """Set the headers that every answer has."""
+        headers = self._headers
+        headers["Content-Type"] = "text/plain; charset=UTF-8"
+        for name, value in SAFE.items():
+            headers[name] = value
+
+    def render(self, template_name: str, **kwargs: Any) -> Any:
+        """Answer with a page made from a template, as Tornado's ``render``."""
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        return super().render(template_name, **kwargs)
 
     def prepare(self) -> None:
-        """Hold the request.
+        """Hold the request, and find out whose it is.
 
         :raises ShuttingDown: this process takes no more requests.
+        :raises Unauthorized: it has no known token.
+        :raises Forbidden: its token has not the scope that it needs.
         """
         HeldRequest.of(self)
         if self.settings.get("draining"):
             raise ShuttingDown("this process is shutting down")
+        if not self.is_public(self.request):
+            self.caller = self.authenticate(self.request, access_in(self.settings))
+
+    @classmethod
+    def is_public(cls, request: HTTPServerRequest) -> bool:
+        """Whether a request needs no token. A browser sends none with its question before a cross-origin request."""
+        return cls.open_to_all or request.method == "OPTIONS"
+
+    @classmethod
+    def authenticate(cls, request: HTTPServerRequest, access: Access) -> Caller:
+        """Find the caller of a request to this handler. Its body may be still under way.
+
+        :raises Unauthorized: it has no known token.
+        :raises TooManyFailures: so it is, and its address has sent wrong tokens too often.
+        :raises Forbidden: its token has not the scope that it needs.
+        """
+        try:
+            caller = access.caller(request.headers.get("Authorization"))
+        except Unauthorized:
+            _failures.spend(network_of(request.remote_ip or ""))
+            raise
+        caller.require(cls.scopes.get(request.method or "", "call"))
+        return caller
 
     def on_drain(self) -> None:
         """Prepare to end soon, since the process is about to end; for requests that last, such as WebSockets."""
+
+    def on_caller_removed(self) -> None:
+        """End what lasts, such as a WebSocket: the caller's token is not valid any more."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer as ``application/problem+json`` (RFC 9457)."""
@@ -167,32 +206,7 @@ class RequestHandler(AnswersErrors):
 class NotFound(RequestHandler):
     """Answers 404 to what no other handler answers."""
 
+    open_to_all = True
+
     def prepare(self) -> None:
         raise HTTPError(404)
-
-
-def answer_error(handler: tornado.web.RequestHandler, error: BaseException | None, status: int = 500) -> None:
-    """Finish a request with an error as ``application/problem+json`` (RFC 9457).
-
-    Errors that are not a ``RingbackError`` expose only status and title.
-    """
-    if isinstance(error, RingbackError):
-        status, body = error.status, error.problem()
-        if error.retry_after is not None:
-            handler.set_header("Retry-After", str(error.retry_after))
-        if isinstance(error, ShuttingDown):
-            handler.set_header("Connection", "close")
-    else:
-        reason = getattr(error, "reason", None) or http.client.responses.get(status, "Unknown")
-        body = {"type": "about:blank", "title": reason, "status": status}
-    handler.set_status(status)
-    handler.set_header("Content-Type", "application/problem+json")
-    handler.finish(json.dumps(body) + "\n")
-
-
-@functools.cache
-def answering_errors(handler_class: type[tornado.web.RequestHandler]) -> type[tornado.web.RequestHandler]:
-    """The handler class, or a subclass of it that answers a ``RingbackError`` with its own status."""
-    if issubclass(handler_class, AnswersErrors):
-        return handler_class
-    return type(handler_class.__name__, (handler_class, AnswersErrors), {"__module__": handler_class.__module__})

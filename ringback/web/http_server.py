@@ -1,8 +1,6 @@
-"""What every request passes before its handler sees it: a body over the limit is answered 413, unread.
+"""What every request passes before its handler sees it: its name, its caller's token, the size of its body, the time.
 
-Tornado's own ``max_body_size`` answers a bare 400 and closes the connection on what the client still sends. That resets
-the connection, which may destroy the answer. Here it is closed in stages (RFC 9112, 9.6): the answer is written, our
-side is closed, and what still comes is read and dropped until the client closes too, or the time for its body is over.
+A body over the limit is answered 413, and one of a request without a token 401, unread: see ``lingering_close``.
 
 The time for a request's headers and for its body is kept here, too. Tornado's ``body_timeout`` makes a task of each
 body, which costs a quarter of a POST, and its ``idle_connection_timeout`` a timer and a future for each request.
@@ -12,26 +10,23 @@ All of it runs on the loop's greenlet.
 from __future__ import annotations
 
 import asyncio
-import http.client
-import json
 import logging
 import math
 import socket
-import time
-from collections.abc import Awaitable
-from contextlib import suppress
-from typing import cast
+from collections.abc import Awaitable, Iterable
+from typing import Any, cast
 
 from tornado import httputil
-from tornado.concurrent import future_add_done_callback
 from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection, parse_int
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
-from tornado.log import access_log
 
 from ringback.calls import SharedTimeout
-from ringback.errors import BodyTooLarge
+from ringback.errors import BodyTooLarge, RingbackError, TooManyBodies
 from ringback.settings import Settings
+from ringback.web.addresses import HostCheck, Proxies
+from ringback.web.connections import RESERVED, ClientStream, Connections, raise_descriptor_limit
+from ringback.web.lingering_close import LingeringClose
 
 logger = logging.getLogger(__name__)
 
@@ -43,68 +38,121 @@ YIELD_EVERY = 64
 
 
 class BoundedHTTPServer(HTTPServer):
-    """Tornado's server, which limits the size of each body and the time for headers and bodies, as the settings say."""
+    """Tornado's server, which limits connections, the size of bodies, and the time for headers, bodies and answers.
+
+    :param guarded: whether callers need tokens.
+    """
 
     def initialize(  # type: ignore[override]
-        self, application: httputil.HTTPServerConnectionDelegate, settings: Settings
+        self, application: httputil.HTTPServerConnectionDelegate, settings: Settings, guarded: bool
     ) -> None:
         """Take the arguments of the constructor, as Tornado's ``initialize``."""
         super().initialize(application)
         self.conn_params.header_timeout = None
-        self.body_limit = settings.body_limit
+        self.settings = settings
+        self.first_headers = SharedTimeout(settings.header_timeout, IOStream.close)
         self.headers = SharedTimeout(settings.idle_timeout, IOStream.close)
         self.bodies = SharedTimeout(settings.body_timeout, BodyLimit.too_slow)
+        self.bytes_under_way = 0
+        self.proxies = Proxies(settings.proxies, guarded or settings.open_to_all)
+        self.hosts = HostCheck(settings.hosts) if settings.hosts or not (guarded or settings.open_to_all) else None
+        limit = min(settings.connection_limit, raise_descriptor_limit() - RESERVED)
+        self.connections = Connections(limit, settings.write_timeout, self._connect)
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept the connections of these sockets, as Tornado's ``add_sockets``."""
+        self.connections.listen(list(sockets))
+
+    def stop(self) -> None:
+        """Accept no more connections, as Tornado's ``stop``."""
+        self.connections.close()
 
     def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
         """Expect a request. Tornado calls this when a connection is made, and after each answer."""
         connection = cast(HTTP1Connection, request_conn)
         connection.set_max_body_size(math.inf)  # type: ignore[arg-type]  # its 400 would come first
-        self.headers.start(connection.stream)
+        stream = cast(ClientStream, connection.stream)
+        (self.first_headers if stream.is_new else self.headers).start(stream)
         return BodyLimit(super().start_request(server_conn, connection), connection, self)
 
     def on_close(self, server_conn: object) -> None:
         """Forget a connection. Tornado calls this when it has ended."""
         super().on_close(server_conn)
-        self.headers.stop(cast(HTTP1ServerConnection, server_conn).stream)
+        self.has_headers(cast(ClientStream, cast(HTTP1ServerConnection, server_conn).stream))
+
+    def has_headers(self, stream: ClientStream) -> None:
+        """Stop to wait for the headers of a request."""
+        (self.first_headers if stream.is_new else self.headers).stop(stream)
+        stream.is_new = False
+
+    def _connect(self, connection: socket.socket, address: Any) -> None:
+        self.handle_stream(ClientStream(connection, self.connections), address)
 
 
 class BodyLimit(httputil.HTTPMessageDelegate):
-    """Counts the body of one request on its way to the application."""
+    """Looks at the headers of one request, and counts its body on its way to the application."""
 
     def __init__(
         self, request: httputil.HTTPMessageDelegate, connection: HTTP1Connection, server: BoundedHTTPServer
     ) -> None:
         self._request, self._connection, self._server = request, connection, server
-        self._left: float = server.body_limit
-        self._chunks = 0
+        self._peer = connection.context.remote_ip, connection.context.protocol  # type: ignore[attr-defined]
+        self._left: float = server.settings.body_limit
+        self._chunks = self._taken = 0
 
     def headers_received(self, start_line: StartLine, headers: httputil.HTTPHeaders) -> Awaitable[None] | None:
-        self._start_line = cast(httputil.RequestStartLine, start_line)
-        self._server.headers.stop(self._connection.stream)
+        self._start_line, self._headers = cast(httputil.RequestStartLine, start_line), headers
+        self._server.has_headers(cast(ClientStream, self._connection.stream))
         if "Content-Length" in headers or "Transfer-Encoding" in headers:
             self._server.bodies.start(self)
-        if _announced(headers) > self._left:
+        try:
+            self._name_client()
+            if self._server.hosts is not None:
+                self._server.hosts.check(headers.get("Host", "localhost"))
+            if _announced(headers) > self._left:
+                raise self._too_large()
+            return self._request.headers_received(start_line, headers)
+        except RingbackError as error:
             headers.pop("Expect", None)  # Tornado would ask for the body
-            self._refuse()
-        return self._request.headers_received(start_line, headers)
+            self._refuse(error)
+            return None
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         self._left -= len(chunk)
         if self._left < 0:
-            self._report_client_gone()
-            self._refuse()
+            self._refuse_midway(self._too_large())
+        elif self._left != math.inf:
+            self._take(len(chunk))
         self._chunks += 1
         done = self._request.data_received(chunk)
         return done if self._chunks % YIELD_EVERY else _yield_to_the_loop(done)
 
     def finish(self) -> None:
-        self._server.bodies.stop(self)
+        self._end_of_body()
         self._request.finish()
         self._request = _DONE  # frees what led to the handler while the handler holds the request
 
     def on_connection_close(self) -> None:
-        self._server.bodies.stop(self)
+        self._end_of_body()
         self._report_client_gone()
+
+    def _name_client(self) -> None:
+        """Have the request come from the client's address, if a known proxy passes it on."""
+        context: Any = self._connection.context
+        context.remote_ip, protocol = self._server.proxies.client(self._peer[0], self._headers)
+        context.protocol = protocol or self._peer[1]
+
+    def _take(self, count: int) -> None:
+        """Count the bytes of a body that is under way."""
+        self._taken += count
+        self._server.bytes_under_way += count
+        if self._server.bytes_under_way > self._server.settings.bodies_limit:
+            self._refuse_midway(TooManyBodies("too many bodies are under way; RINGBACK_BODIES_LIMIT sets this"))
+
+    def _end_of_body(self) -> None:
+        self._server.bodies.stop(self)
+        self._server.bytes_under_way -= self._taken
+        self._taken = 0
 
     def _report_client_gone(self) -> None:
         """Report that the client has gone, which Tornado does only after the end of the body."""
@@ -123,35 +171,24 @@ class BodyLimit(httputil.HTTPMessageDelegate):
         logger.info("closed, since its body takes too long: %s %s (%s)", method, path, self._connection.context)
         stream.close()  # the connection's own close() would forget the close callback
 
-    def _refuse(self) -> None:
+    def _too_large(self) -> BodyTooLarge:
+        limit = self._server.settings.body_limit
+        return BodyTooLarge(f"a body may have {limit} bytes at most; RINGBACK_BODY_LIMIT sets this")
+
+    def _refuse_midway(self, error: RingbackError) -> None:
+        """Refuse a request whose handler has been told of its headers."""
+        self._report_client_gone()
+        self._refuse(error)
+
+    def _refuse(self, error: RingbackError) -> None:
+        self._server.bytes_under_way -= self._taken
+        self._taken = 0
         refused = LingeringClose(self._connection)
         self._left, self._request = math.inf, refused
         if self._connection._response_start_line is None:
-            refused.answer(self._start_line, self._server.body_limit)
+            refused.answer(self._start_line, self._headers, error, self._server.settings.cors)
         else:  # a streaming handler's own answer is under way
             self._connection.close()
-
-
-class LingeringClose(httputil.HTTPMessageDelegate):
-    """A request that is answered already: what still comes is read and dropped until the client closes."""
-
-    def __init__(self, connection: HTTP1Connection) -> None:
-        self._connection = connection
-
-    def answer(self, start_line: httputil.RequestStartLine, limit: int) -> None:
-        """Write the answer, but not with ``finish()``, which closes at once (``HTTP1Connection._finish_request``)."""
-        access_log.warning("413 %s %s (%s)", start_line.method, start_line.path, self._connection.context)
-        error = BodyTooLarge(f"a body may have {limit} bytes at most; RINGBACK_BODY_LIMIT sets this")
-        body = f"{json.dumps(error.problem())}\n".encode()
-        headers = httputil.HTTPHeaders({"Content-Type": "application/problem+json", "Connection": "close"})
-        headers["Content-Length"], headers["Date"] = str(len(body)), httputil.format_timestamp(time.time())
-        status_line = httputil.ResponseStartLine("HTTP/1.1", error.status, http.client.responses[error.status])
-        written = self._connection.write_headers(status_line, headers, b"" if start_line.method == "HEAD" else body)
-        stream = self._connection.stream
-        future_add_done_callback(written, lambda _: _close_our_side(stream))
-
-    def finish(self) -> None:
-        self._connection.close()
 
 
 #: Takes the place of a request that the application has in full.
@@ -162,12 +199,6 @@ async def _yield_to_the_loop(done: Awaitable[None] | None) -> None:
     if done is not None:
         await done
     await asyncio.sleep(0)
-
-
-def _close_our_side(stream: IOStream) -> None:
-    if not stream.closed():
-        with suppress(OSError):  # the client has gone
-            stream.socket.shutdown(socket.SHUT_WR)
 
 
 def _announced(headers: httputil.HTTPHeaders) -> int:

@@ -13,7 +13,9 @@ import tornado.web
 
 from ringback.calls import Switchboard
 from ringback.errors import BadSetting
-from ringback.web.handlers import HeldRequest, answering_errors
+from ringback.web.access import SETTING, Access, Tokens, access_of, check_address
+from ringback.web.error_answers import answering_errors
+from ringback.web.handlers import HeldRequest, RequestHandler
 from ringback.web.http_server import BoundedHTTPServer
 from ringback.web.loop import Loop
 from ringback.web.sockets import listen
@@ -33,6 +35,7 @@ def serve(
     address: str,
     example: str = "/",
     context: ProcessContext | None = None,
+    access: Access | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer what is held within the grace time, and return.
 
@@ -40,9 +43,13 @@ def serve(
     :param address: host name or IP address to listen on.
     :param example: a path to try, for the line that is printed.
     :param context: of this process, if it is one of several; its sockets replace port and address.
-    :raises BadSetting: it cannot listen there.
+    :param access: finds out who asks; by default the tokens of the settings.
+    :raises BadSetting: it cannot listen there, or other machines could reach it and no token is needed.
     """
-    _answer_errors(application)
+    access = access_of(switchboard, access)
+    check_address(switchboard.settings, access, address)
+    application.settings[SETTING] = access
+    _prepare_handlers(application, access)
     life = _serve(application, switchboard, port, address, example, context)
     if sys.version_info < (
         3,
@@ -54,11 +61,17 @@ def serve(
         runner.run(life)
 
 
-def _answer_errors(application: tornado.web.Application) -> None:
-    """Have every handler answer a ``RingbackError`` with its own status, Tornado's plain handlers included."""
+def _prepare_handlers(application: tornado.web.Application, access: Access) -> None:
+    """Have every handler answer a ``RingbackError`` with its own status, Tornado's plain handlers included.
+
+    A request with a body is authenticated before the body is read.
+    """
     delegate = application.get_handler_delegate
 
     def get_handler_delegate(request: Any, target_class: type[Any], *args: Any, **kwargs: Any) -> Any:
+        has_body = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
+        if has_body and issubclass(target_class, RequestHandler) and not target_class.is_public(request):
+            target_class.authenticate(request, access)
         return delegate(request, answering_errors(target_class), *args, **kwargs)  # type: ignore[arg-type]
 
     application.get_handler_delegate = get_handler_delegate  # type: ignore[method-assign]
@@ -76,7 +89,10 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     switchboard.start()
-    server = BoundedHTTPServer(application, switchboard.settings)
+    access = access_of(switchboard)
+    server = BoundedHTTPServer(application, switchboard.settings, access.is_guarded)
+    if isinstance(access, Tokens) and switchboard.settings.tokens_file:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, access)
     try:
         sockets = context.sockets() if context else listen(port, address)
     except BadSetting:
@@ -90,6 +106,17 @@ async def _serve(
         context.serving(ended.set)
     await ended.wait()
     await _drain(application, server, switchboard)
+
+
+def _reload(tokens: Tokens) -> None:
+    """Read the tokens file again, and end what lasts, such as WebSockets, of callers that are not in it any more."""
+    try:
+        tokens.reload()
+    except BadSetting as error:
+        logger.error("the tokens stay as they were: %s", error)
+    else:
+        logger.info("RINGBACK_TOKENS_FILE is read again")
+        HeldRequest.recheck(tokens)
 
 
 def _announce(sock: socket.socket, example: str) -> None:

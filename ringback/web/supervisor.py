@@ -39,15 +39,16 @@ SIGNALS = (*ENDS, signal.SIGCHLD)
 SERVING, SOLE = 128, 129
 
 
-def fork(count: int, sockets: Sequence[socket.socket]) -> ProcessContext:
+def fork(count: int, sockets: Sequence[socket.socket], reloads: bool = False) -> ProcessContext:
     """Fork web processes. Returns in each of them; the parent stays here, and ends with the last of them.
 
     The first process is alone until it serves, so that a bad setting is reported once; its exit code is the parent's.
 
     :param count: how many processes.
     :param sockets: the sockets that they listen on together; not gevent's, since those need a hub.
+    :param reloads: whether they handle SIGHUP, so that the parent passes it on; otherwise SIGHUP ends the parent.
     """
-    return Supervisor(count, sockets).watch()
+    return Supervisor(count, sockets, reloads).watch()
 
 
 class FairSocket(Listener):
@@ -131,8 +132,9 @@ class RespawnBackoff:
 class Supervisor:
     """Keeps so many processes alive until it is told to end."""
 
-    def __init__(self, count: int, sockets: Sequence[socket.socket]) -> None:
+    def __init__(self, count: int, sockets: Sequence[socket.socket], reloads: bool = False) -> None:
         self._count, self._sockets, self._backoff = count, sockets, RespawnBackoff()
+        self._signals = (*SIGNALS, signal.SIGHUP) if reloads else SIGNALS
         self._children: dict[int, float] = {}  # by process id: when it was born
         self._wanted, self._serving, self._code = 1, False, 0
         self._lifeline, self._held = os.pipe()
@@ -141,7 +143,7 @@ class Supervisor:
 
     def watch(self) -> ProcessContext:
         """Start processes and replace them until the last has ended, then exit; returns in the children only."""
-        for number in SIGNALS:
+        for number in self._signals:
             _signal(number, lambda number, frame: None)
         signal.set_wakeup_fd(self._wakeup)
         while self._wanted or self._children:
@@ -155,19 +157,19 @@ class Supervisor:
     def _start(self) -> int:
         """Fork; returns the new child's process id, and 0 in the child itself."""
         sys.stdout.flush()  # or each child would write what is in the buffer
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a signal of the child's must not get into our stream
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)  # a signal of the child's must not get into our stream
         pid: int = _fork()
         if pid:
             self._children[pid] = self._backoff.clock()
         else:
             self._leave()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
         return pid
 
     def _leave(self) -> None:
         """In a child: undo what belongs to the parent."""
         signal.set_wakeup_fd(-1)
-        for number in SIGNALS:
+        for number in self._signals:
             _signal(number, signal.SIG_DFL)
         os.close(self._held)
         os.close(self._events)
@@ -180,6 +182,8 @@ class Supervisor:
         for event in os.read(self._events, 4096):
             if event in ENDS:
                 self._end()
+            elif event == signal.SIGHUP:
+                self._pass_on(signal.SIGHUP)
             elif event == SOLE:
                 self._count = 1
             elif event == SERVING and self._wanted:
@@ -189,8 +193,11 @@ class Supervisor:
         self._wanted = 0
         for sock in self._sockets:
             sock.close()  # or new connections would wait for an answer until we have ended
+        self._pass_on(signal.SIGTERM)
+
+    def _pass_on(self, number: signal.Signals) -> None:
         for pid in self._children:
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, number)
 
     def _reap(self) -> None:
         for pid, born in list(self._children.items()):

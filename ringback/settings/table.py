@@ -5,26 +5,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
-from ringback import setting_values as values
-from ringback.errors import BadSetting
-
-
-def setting(variable: str, default: Any, parse: Callable[[str, str], Any], reason: str) -> Any:
-    """A field of the settings.
-
-    :param variable: the environment variable that sets it.
-    :param parse: makes the value of the variable's name and text; raises BadSetting.
-    :param reason: what it means, and why the default is what it is.
-    """
-    about = {"variable": variable, "parse": parse, "reason": reason}
-    if isinstance(default, dict):
-        return field(default_factory=dict, metadata=about)
-    return field(default=default, metadata=about)
+from ringback.settings import values
+from ringback.settings.tokens import Grant, tokens, with_file
+from ringback.settings.values import setting
 
 
 @dataclass(frozen=True)
@@ -64,6 +51,30 @@ class Settings:
         values.whole_number,
         "Bytes of a request's body, then 413. It is nginx's default; 100 such bodies at once take 430 MB.",
     )
+    bodies_limit: int = setting(
+        "RINGBACK_BODIES_LIMIT",
+        64 * 2**20,
+        values.whole_number,
+        "Bytes of all bodies that are under way at once, then 503.",
+    )
+    result_limit: int = setting(
+        "RINGBACK_RESULT_LIMIT",
+        8 * 2**20,
+        values.whole_number,
+        "Bytes of a result as JSON, then 502. It is kept, and may be asked for by many clients.",
+    )
+    connection_limit: int = setting(
+        "RINGBACK_CONNECTION_LIMIT",
+        25_000,
+        values.whole_number,
+        "Connections at once; more wait to be accepted. Fewer where the process may not open as many files.",
+    )
+    header_timeout: float = setting(
+        "RINGBACK_HEADER_TIMEOUT",
+        10.0,
+        values.number,
+        "Seconds for the first request's headers on a new connection, then it is closed.",
+    )
     idle_timeout: float = setting(
         "RINGBACK_IDLE_TIMEOUT",
         95.0,
@@ -77,26 +88,51 @@ class Settings:
         values.number,
         "Seconds for a whole body to arrive, then the connection is closed. Heroku's router ends a request at 30 s.",
     )
+    write_timeout: float = setting(
+        "RINGBACK_WRITE_TIMEOUT",
+        30.0,
+        values.number,
+        "Seconds without progress for a client that does not read its answer, then the connection is closed.",
+    )
     grace: float = setting(
         "RINGBACK_GRACE",
         25.0,
         values.number,
         "Seconds for held requests after SIGTERM, then 503. Heroku kills a process 30 s after SIGTERM.",
     )
-    tokens: Mapping[str, tuple[str, ...]] = setting(
+    tokens: Mapping[str, Grant] = setting(
         "RINGBACK_TOKENS",
         {},
-        values.tokens,
-        "The callers' tokens, each with the patterns of its tasks: `s3cret:add,task.* other`. A public address needs"
-        " them.",
+        tokens,
+        "The callers: `web=token:add,task.* ops=token,token@read,operate:*`. A public address needs them; see"
+        " [security.md](security.md).",
+    )
+    tokens_file: str = setting(
+        "RINGBACK_TOKENS_FILE",
+        "",
+        values.text,
+        "A file of more callers, one on each line, `#` before a comment. SIGHUP has it read again.",
     )
     open_to_all: bool = setting(
         "RINGBACK_OPEN", False, values.flag, "1: every client may call, on a public address, too."
     )
+    hosts: tuple[str, ...] = setting(
+        "RINGBACK_HOSTS",
+        (),
+        values.words,
+        "Names that a request's `Host` may have, beside this machine's own; others get 421. Checked where there are no"
+        " tokens, so that no web page can call through a name of its own (DNS rebinding).",
+    )
+    proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
+        "RINGBACK_PROXIES",
+        (),
+        values.networks,
+        "The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: `127.0.0.1 10.0.0.0/8`.",
+    )
     tasks: tuple[str, ...] | None = setting(
         "RINGBACK_TASKS",
         None,
-        values.words_or_none,
+        values.some_words,
         "The tasks that may be called over HTTP: `add,task.*`. By default all of the app's; never `celery.*`.",
     )
     queues: tuple[str, ...] = setting(
@@ -104,6 +140,19 @@ class Settings:
     )
     rate: float = setting(
         "RINGBACK_RATE", 0.0, values.number, "Calls a second for each caller, then 429; by default any number."
+    )
+    max_delay: float = setting(
+        "RINGBACK_MAX_DELAY",
+        900.0,
+        values.number,
+        "Seconds of the longest `countdown`, or to the farthest `eta`, of a call. RabbitMQ closes the channel of a"
+        " worker that holds a task for 30 minutes.",
+    )
+    typed_json: bool = setting(
+        "RINGBACK_TYPED_JSON",
+        False,
+        values.flag,
+        '1: arguments may have typed values of kombu\'s, `{"__type__": …, "__value__": …}`, for the worker to decode.',
     )
     keep: float = setting(
         "RINGBACK_KEEP",
@@ -115,7 +164,7 @@ class Settings:
         "RINGBACK_KEEP_BYTES",
         64 * 2**20,
         values.whole_number,
-        "Bytes for ended runs; beyond it the oldest are dropped.",
+        "Bytes for ended runs, of each process and in Redis; beyond it the oldest are dropped.",
     )
     client_gone: Mapping[str, str] = setting(
         "RINGBACK_CLIENT_GONE",
@@ -123,20 +172,45 @@ class Settings:
         values.policies,
         "What happens to a run when its last client has gone: `report.*:revoke slow:terminate`; by default `*:keep`.",
     )
+    terminate: tuple[str, ...] = setting(
+        "RINGBACK_TERMINATE",
+        (),
+        values.words,
+        "The tasks that `?terminate=true` may stop while they run: `report.*`. In a prefork worker the signal may meet"
+        " another's task.",
+    )
     http_answers: tuple[str, ...] = setting(
         "RINGBACK_HTTP_ANSWERS", (), values.words, "The tasks that return their own `{status, headers, body}`."
     )
-    tracebacks: bool = setting(
-        "RINGBACK_TRACEBACKS", False, values.flag, "1: callers see the traceback of a failed task."
+    errors: str = setting(
+        "RINGBACK_ERRORS",
+        "message",
+        values.one_of("class", "message", "traceback"),
+        "What callers see of a failed task: the class of its exception, its message, too, or also its traceback.",
+    )
+    audit: bool = setting(
+        "RINGBACK_AUDIT",
+        False,
+        values.flag,
+        "1: one JSON line for each call, cancellation and refusal, on standard error.",
     )
     cors: tuple[str, ...] = setting(
-        "RINGBACK_CORS", (), values.words, "The origins whose pages may call, beside the own origin."
+        "RINGBACK_CORS", (), values.origins, "The origins whose pages may call, beside the own origin."
     )
     wechat_token: str = setting(
         "RINGBACK_WECHAT_TOKEN", "", values.text, "The token of a WeChat official account; `/wechat` needs it."
     )
     wechat_task: str = setting(
         "RINGBACK_WECHAT_TASK", "", values.text, "The task that replies to WeChat's messages, which it gets as dicts."
+    )
+    wechat_aes_key: str = setting(
+        "RINGBACK_WECHAT_AES_KEY",
+        "",
+        values.text,
+        "The account's `EncodingAESKey`, for its safe mode; with it only encrypted messages are read.",
+    )
+    wechat_app_id: str = setting(
+        "RINGBACK_WECHAT_APP_ID", "", values.text, "The account's `AppID`, which encrypted messages name."
     )
     wechat_raw: bool = setting("RINGBACK_WECHAT_RAW", False, values.flag, "1: that task gets the XML as it came.")
     wechat_fallback: str = setting(
@@ -155,57 +229,9 @@ class Settings:
     #: Time for one attempt to connect. Short, so that the attempt after the broker's return comes soon.
     connect_timeout: float = 2.0
 
+    def grants(self) -> dict[str, Grant]:
+        """Read the tokens file, and return all tokens by their digests.
 
-#: The variables that are not in ``Settings``: each with its default, and what it means.
-OTHER_VARIABLES = {
-    "BROKER_URL": (
-        "`memory://localhost/`",
-        "The broker, or the nodes of a cluster: `amqp://…;amqp://…`. Without one, broker and worker live in the web"
-        " process.",
-    ),
-    "CLOUDAMQP_URL": ("", "As `BROKER_URL`, which wins; Heroku's add-on sets it."),
-    "RESULT_BACKEND": ("`rpc://`", "How results come back: `rpc://`, or `redis://…`."),
-    "PORT": ("8888", "The TCP port, as `--port`."),
-    "WEB_CONCURRENCY": ("1", "Web processes that are forked; with `REDIS_URL` they share their runs."),
-    "TASK_QUEUE": ("`celery`", "The queue of tasks that are not routed elsewhere."),
-    "TASK_QUEUE_TYPE": ("`classic`", "`quorum`: queues that outlive a node of a cluster."),
-    "RINGBACK_ROUTES": ("", "The template's tasks with a queue of their own: `report.*:reports sleep:slow`."),
-    "WORKER_QUEUES": ("the default queue", "The queues that the template's worker takes from."),
-    "WORKER_CONCURRENCY": ("500", "Tasks at once in the template's worker."),
-    "DATABASE_URL": ("`sqlite:///examples.sqlite3`", "The database of the examples."),
-}
-
-
-def read(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings from the environment.
-
-    :raises BadSetting: a value cannot be used; the message names the variable.
-    """
-    given = {}
-    for each in fields(Settings):
-        variable = each.metadata.get("variable", "")
-        text = environ.get(variable)
-        if text or (text is not None and each.metadata["parse"] is values.text):
-            given[each.name] = each.metadata["parse"](variable, text)
-    settings = Settings(**given)
-    if settings.wechat_token and not settings.wechat_task:
-        raise BadSetting("RINGBACK_WECHAT_TOKEN is set, so RINGBACK_WECHAT_TASK has to name the task that replies")
-    return settings
-
-
-def processes(environ: Mapping[str, str] = os.environ) -> int:
-    """How many web processes ``WEB_CONCURRENCY`` asks for.
-
-    :raises BadSetting: it is not a whole number above 0.
-    """
-    return values.whole_number("WEB_CONCURRENCY", environ.get("WEB_CONCURRENCY") or "1")
-
-
-def port(text: str) -> int:
-    """The TCP port that this text gives; 0 stands for a free one.
-
-    :raises BadSetting: it is not a port number.
-    """
-    if not text.isdecimal() or int(text) > 65535:
-        raise BadSetting(f"port {text!r}: --port, or else PORT, takes a number from 0 to 65535")
-    return int(text)
+        :raises BadSetting: the file cannot be read or used, or repeats a token.
+        """
+        return with_file(self.tokens, self.tokens_file)

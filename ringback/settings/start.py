@@ -1,0 +1,49 @@
+"""What a start reads from its environment. Any greenlet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+
+from ringback.errors import BadSetting
+from ringback.settings import values
+from ringback.settings.table import Settings
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings from the environment.
+
+    :raises BadSetting: a value cannot be used; the message names the variable.
+    """
+    given = {}
+    for each in fields(Settings):
+        variable = each.metadata["variable"] if each.metadata else ""
+        text = environ.get(variable)
+        if text or (text is not None and each.metadata["parse"] is values.text):
+            given[each.name] = each.metadata["parse"](variable, text)
+    if environ.get("RINGBACK_TRACEBACKS"):
+        raise BadSetting("RINGBACK_TRACEBACKS is RINGBACK_ERRORS=traceback now")
+    settings = Settings(**given)
+    if settings.wechat_token and not settings.wechat_task:
+        raise BadSetting("RINGBACK_WECHAT_TOKEN is set, so RINGBACK_WECHAT_TASK has to name the task that replies")
+    settings.grants()
+    return settings
+
+
+def processes(environ: Mapping[str, str] = os.environ) -> int:
+    """How many web processes ``WEB_CONCURRENCY`` asks for.
+
+    :raises BadSetting: it is not a whole number above 0.
+    """
+    return values.whole_number("WEB_CONCURRENCY", environ.get("WEB_CONCURRENCY") or "1")
+
+
+def port(text: str) -> int:
+    """The TCP port that this text gives; 0 stands for a free one.
+
+    :raises BadSetting: it is not a port number.
+    """
+    if not text.isdecimal() or int(text) > 65535:
+        raise BadSetting(f"port {text!r}: --port, or else PORT, takes a number from 0 to 65535")
+    return int(text)
