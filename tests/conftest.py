@@ -42,7 +42,7 @@ def worker(rabbitmq: RabbitMQ) -> Iterator[Worker]:
 @pytest.fixture(scope="module")
 def web(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
     """A web process on ``rabbitmq``, with a worker."""
-    with Web(BROKER_URL=rabbitmq.url) as process:
+    with Web(BROKER_URL=rabbitmq.url, RINGBACK_TERMINATE="*") as process:
         yield process
 
 
@@ -57,5 +57,5 @@ def embedded() -> Iterator[Web]:
 def web_on_redis(rabbitmq: RabbitMQ, redis: Redis) -> Iterator[Web]:
     """A web process whose results come through Redis, with a worker on a separate queue."""
     variables = {"BROKER_URL": rabbitmq.url, "RESULT_BACKEND": redis.url, "TASK_QUEUE": "redis"}
-    with Worker(**variables), Web(**variables) as process:
+    with Worker(**variables), Web(**variables, RINGBACK_TERMINATE="*") as process:
         yield process

@@ -220,7 +220,8 @@ def test_ended_runs_leave_nothing_behind(url: str) -> None:
             client.call("sleep", 1, timeout=0.3),
             client.call("add", 1, 2, Prefer="respond-async"),
         )
-        assert [answer.status for answer in ended] == [200, 500, 504, 599, 202]
+        assert [answer.status for answer in ended[:4]] == [200, 500, 504, 599]
+        assert ended[4].status in (200, 202)  # it may have ended before its confirm came
         await nothing_left_behind(client)
 
     run(conversation())

@@ -93,7 +93,7 @@ def apply(run: Run, event: Event) -> None:
 
 @given(EVENTS, st.booleans())
 def test_a_run_shows_what_its_state_says(events: list[Event], detached: bool) -> None:
-    run = Run("1", "add", "anybody", "")
+    run = Run("1", "1", "add", "anybody", "")
     run.detached = detached
     for event in events:
         apply(run, event)
@@ -114,7 +114,7 @@ def test_a_run_shows_what_its_state_says(events: list[Event], detached: bool) ->
 
 def test_a_client_that_waits_for_a_run_released_to_another_process_gets_the_error_at_once() -> None:
     async def conversation() -> None:
-        run = Run("1", "add", "anybody", "")
+        run = Run("1", "1", "add", "anybody", "")
         early = run.wait(lambda: run.has_ended, 10_000)
         run.release(ShuttingDown("why"))
         late = run.wait(lambda: run.has_ended, 10_000)

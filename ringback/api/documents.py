@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ringback.runs import Run, RunEvent, to_json_object
 
@@ -12,11 +13,13 @@ def run_document(run: Run) -> str:
     links = {"self": f"/v1/runs/{run.run_id}", "events": f"/v1/runs/{run.run_id}/events"}
     if not run.has_ended:
         links["cancel"] = links["self"]
-    members = {"id": run.run_id, "task": run.task, "state": run.state.shown}
-    tail = {"error": run.error} if run.error else {}
-    return to_json_object(
-        {**members, **tail, "timestamps": run.timestamps, "links": links}, progress=run.progress, result=run.result
-    )
+    members: dict[str, Any] = {"id": run.run_id, "task": run.task, "state": run.state.shown}
+    if run.error:
+        members["error"] = run.error
+    members |= {"timestamps": run.timestamps, "links": links}
+    if not run.members:
+        members["task_id"] = run.call_id  # by which workers and monitors know it
+    return to_json_object(members, progress=run.progress, result=run.result)
 
 
 def shown_events(run: Run, events: list[RunEvent]) -> list[RunEvent]:

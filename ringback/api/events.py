@@ -23,7 +23,7 @@ class Events(ApiHandler):
         """Send all events, or those after ``Last-Event-ID``, until the run ends."""
         run = await self.find(run_id)
         last = self._last_seen()
-        if run.has_ended and not run.has_events_after(last):
+        if run.has_ended and run.events.last <= last:
             self.set_status(204)  # which tells an EventSource not to come back
             return
         self.set_header("Content-Type", "text/event-stream")
@@ -41,10 +41,10 @@ class Events(ApiHandler):
 
     async def _events_after(self, run: Run, last: int) -> list[RunEvent]:
         """Wait for the next events; there are none when the run has ended."""
-        while not await self.wait(lambda: run.has_ended or run.has_events_after(last), HEARTBEAT):
+        while not await self.wait(lambda: run.has_ended or run.events.last > last, HEARTBEAT):
             self.write(": still there\n\n")
             await self.flush()
-        return shown_events(run, run.events_after(last))
+        return shown_events(run, run.events.after(last))
 
     def _last_seen(self) -> int:
         text = self.request.headers.get("Last-Event-ID", "")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from ringback.api.route import Route
 from ringback.api.task_catalogue import TaskCatalogue
 from ringback.calls import Switchboard
-from ringback.errors import BadSetting, TooManyCalls
-from ringback.runs import RunRegistry
-from ringback.web import Access, RateLimit, access_of
+from ringback.errors import BadSetting, Forbidden, TooManyCalls
+from ringback.runs import Run, RunRegistry
+from ringback.web import Access, RateLimit, access_of, matches
 
 
 class Gateway:
@@ -31,12 +31,22 @@ class Gateway:
         if self.settings.redis_url:
             self._share_runs()
 
+    def check_terminate(self, run: Run) -> None:
+        """Check that a run may be stopped while it is running.
+
+        :raises Forbidden: RINGBACK_TERMINATE does not name its task.
+        """
+        if not matches(run.task, self.settings.terminate):
+            raise Forbidden(
+                f"{run.task!r} may not be stopped while it runs: RINGBACK_TERMINATE names the tasks that may"
+            )
+
     def _share_runs(self) -> None:
         try:
             from ringback.runs.redis_store import RedisStore
             from ringback.runs.shared import RedisPeers
         except ImportError as error:
             raise BadSetting("REDIS_URL needs redis-py: pip install 'ringback[redis]'") from error
-        store = RedisStore(self.settings.redis_url, self.settings.keep)
+        store = RedisStore(self.settings.redis_url, self.settings.keep, self.settings.keep_bytes)
         self.switchboard.add(store)
         self.runs.peers = RedisPeers(self.runs, self.switchboard, store)

@@ -80,6 +80,7 @@ RUN = {
         "state": {"enum": list(dict.fromkeys(state.shown for state in State if state is not State.REFUSED))},
         "timestamps": {"type": "object", "additionalProperties": {"type": "string", "format": "date-time"}},
         "links": {"type": "object", "additionalProperties": TEXT},
+        "task_id": {"type": "string", "description": "of the Celery task, in the workers' logs"},
         "progress": {},
         "result": {},
         "error": {"$ref": "#/components/schemas/Problem"},

@@ -43,11 +43,22 @@ class OneRun(Calls):
         await self.hold(Submission(self.caller.name, call, chosen_id=run_id, cancel_after=cancel_after))
 
     async def delete(self, run_id: str) -> None:
-        """Cancel it; ``?terminate=true`` stops it even if it is running."""
+        """Cancel it; ``?terminate=true`` stops it even if it is running, ``?forget=true`` erases all that is kept."""
+        terminate, forget = self._flag("terminate"), self._flag("forget")
         run = await self.find(run_id)
-        terminate = self.get_query_argument("terminate", "false")
-        if terminate not in ("true", "false"):
-            raise BadRequest("terminate: true or false")
-        self.gateway.runs.cancel(run, terminate == "true")
+        if terminate:
+            self.gateway.check_terminate(run)
+        self.gateway.runs.cancel(run, terminate)
+        if forget:
+            await self.gateway.runs.erase(run)
+            self.set_status(204)
+            return
         await self.wait(lambda: run.has_ended, 0)
         self.answer(run_document(run), 200 if run.has_ended else 202)
+
+    def _flag(self, name: str) -> bool:
+        """Read a parameter of the query that is true or false."""
+        value = self.get_query_argument(name, "false")
+        if value not in ("true", "false"):
+            raise BadRequest(f"{name}: true or false")
+        return value == "true"

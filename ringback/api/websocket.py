@@ -147,6 +147,8 @@ class Socket(Calls, WebSocketHandler):
         run = self._open_runs.get(cancel.id)
         if run is None:
             raise BadRequest(f"no run with the id {cancel.id!r} is open on this socket")
+        if cancel.terminate:
+            self.gateway.check_terminate(run)
         self.gateway.runs.cancel(run, cancel.terminate)
 
     async def _follow(self, client_id: str, run: Run) -> None:

@@ -13,7 +13,7 @@ from celery import Celery
 
 from ringback.broker import check_broker
 from ringback.calls.call import Call, Exchange
-from ringback.errors import BadSetting
+from ringback.errors import BadSetting, RingbackError
 from ringback.publish import Message, OutboxAMQP
 from ringback.replies import BACKENDS, JSON, ReplyConsumer
 from ringback.settings import Settings
@@ -65,7 +65,7 @@ def graft_results(app: Celery, exchange: Exchange) -> type[Call]:
 def graft_replies(
     app: Celery,
     settings: Settings,
-    on_unreadable: Callable[[str, Exception], None],
+    on_unreadable: Callable[[str, RingbackError], None],
     on_update: Callable[[str, Any], None],
 ) -> ReplyConsumer:
     """Make the app's replies come through our backend; returns the consumer, which is not started yet."""

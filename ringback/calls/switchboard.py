@@ -31,7 +31,6 @@ from ringback.errors import (
     RingbackError,
     ShuttingDown,
     TaskRevoked,
-    UnreadableReply,
 )
 from ringback.loop_queue import Component, LoopQueue, run_in_greenlet
 from ringback.publish import Outbox, Publisher
@@ -62,7 +61,7 @@ class Switchboard:
         self._components: list[Component] = [self._queue_depths]
         self._loop_queue: LoopQueue | None = None
         self._calls = graft_results(app, self)
-        self._consumer = graft_replies(app, settings, self._on_unreadable, self._on_update)
+        self._consumer = graft_replies(app, settings, self._waiting.post, self._on_update)
         self._drafts = Drafts(self._outbox, self._calls.known, self._waiting, settings.deadline)
         self._admission = Admission(settings, self._waiting, self._publisher, self._consumer, self._queue_depths)
         self._amqp = graft_messages(app, self._admission.admit_message, self._drafts.accept)
@@ -182,6 +181,10 @@ class Switchboard:
         """Take the message of a call back; returns false if it has left."""
         return self._drafts.withdraw(call_id)
 
+    async def forget(self, call_ids: Sequence[str]) -> None:
+        """Remove the stored results of calls, where results are stored; RepliesUnavailable if that cannot be done."""
+        await run_in_greenlet(self._waiting.loop_queue, self.app.backend.forget_results, call_ids)
+
     # What a ``Call`` asks.
 
     def wait(self, call: Call) -> asyncio.Future[Any]:
@@ -239,9 +242,6 @@ class Switchboard:
         call = self._calls.known.get(call_id)
         if call is not None and call.watch is not None:
             self._waiting.loop_queue.post(call.watch.on_update, meta)
-
-    def _on_unreadable(self, call_id: str, error: Exception) -> None:
-        self._waiting.post(call_id, UnreadableReply(f"the worker's reply cannot be read: {error!r}", call_id))
 
     def _on_unpublished(self, call_id: str, error: RingbackError) -> None:
         logger.warning("not published: %s", error)

@@ -88,13 +88,8 @@ class QueueConsumer(ReplyConsumer):
         self._unacknowledged += 1
         self._last_tag = message.delivery_tag
         task_id = message.properties.get("correlation_id")
-        try:
-            plain = message.content_type in JSON and isinstance(message.body, str)
-            meta = _from_json(message.body) if plain else message.decode()
-        except Exception as error:
-            self.refuse(task_id, error)
-        else:
-            self.deliver(meta, task_id)
+        plain = message.content_type in JSON and isinstance(message.body, str)
+        self.read(message.body, _from_json if plain else lambda _: message.decode(), task_id)
 
     def _acknowledge(self) -> None:
         if self._unacknowledged and self._link and self._link.speaks_amqp:

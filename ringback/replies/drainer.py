@@ -8,13 +8,14 @@ connection is rebuilt, with the same queue, for as long as it takes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import states
 from celery.backends.asynchronous import BaseResultConsumer, geventDrainer
 from gevent.event import Event
 
+from ringback.errors import ResultTooLarge, RingbackError, UnreadableReply
 from ringback.settings import Settings
 from ringback.wire import ReconnectBackoff, keep_connected
 
@@ -81,6 +82,18 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
         except Exception as error:
             self.refuse(task_id, error)
 
+    def read(self, data: str | bytes, decode: Callable[[Any], Any], task_id: str | None) -> None:
+        """Decode a reply that is not too large, and deliver it."""
+        limit = self.backend.settings.result_limit
+        try:
+            if len(data) > limit:
+                raise ResultTooLarge(f"the reply has {len(data)} bytes, and RINGBACK_RESULT_LIMIT is {limit}", task_id)
+            meta = decode(data)
+        except Exception as error:
+            self.refuse(task_id, error)
+        else:
+            self.deliver(meta, task_id)
+
     def _fulfil(self, task_id: str, meta: Any) -> None:
         call = self.app.AsyncResult.known.get(task_id)
         if call is None:
@@ -106,8 +119,11 @@ class ReplyConsumer(BaseResultConsumer):  # type: ignore[misc]
     def refuse(self, task_id: str | None, error: Exception) -> None:
         """Tell the call that waits for this reply that the reply cannot be read."""
         logger.warning("dropped a reply that cannot be read (task %s): %r", task_id, error)
-        if task_id is not None:
-            self.backend.on_unreadable(task_id, error)
+        if task_id is None:
+            return
+        if not isinstance(error, RingbackError):
+            error = UnreadableReply(f"the worker's reply cannot be read: {error!r}", task_id)
+        self.backend.on_unreadable(task_id, error)
 
 
 class ReplyBackend:
@@ -115,8 +131,11 @@ class ReplyBackend:
 
     results_are_shared = False  #: whether any process can get the result of any task
     settings: Settings
-    on_unreadable: Callable[[str, Exception], None]  #: called with a task's id when its reply cannot be read
+    on_unreadable: Callable[[str, RingbackError], None]  #: called with a task's id when its reply cannot be read
     on_update: Callable[[str, Any], None]  #: called with a task's id and a reply that is not its last one
+
+    def forget_results(self, task_ids: Sequence[str]) -> None:
+        """Remove stored results; waits for where they are stored. A reply queue stores none."""
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Do nothing. Celery makes a round trip here for every call: it declares the queue, or subscribes."""

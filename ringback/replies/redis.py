@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gevent
 from celery.backends import redis as celery_redis
 from gevent.event import Event
-from redis import Connection
+from redis import Connection, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ringback.errors import RepliesUnavailable
 from ringback.replies.drainer import ReplyBackend, ReplyConsumer
 
 logger = logging.getLogger(__name__)
@@ -121,15 +122,7 @@ class ChannelConsumer(ReplyConsumer):
             self._work.set()
             self._when_listening.pop(channel, _nothing)()
         elif kind == b"message":
-            self._read(task_id, data)
-
-    def _read(self, task_id: str, data: bytes) -> None:
-        try:
-            meta = self.backend.decode(data)
-        except Exception as error:
-            self.refuse(task_id, error)
-        else:
-            self.deliver(meta, task_id)
+            self.read(data, self.backend.decode, task_id)
 
     def _subscribe(self, reader: Connection, fetcher: Connection) -> None:
         """Runs on the subscriber greenlet, the only one to write on the reader's connection."""
@@ -162,7 +155,7 @@ class ChannelConsumer(ReplyConsumer):
         for key, data in zip(keys, connection.read_response(), strict=True):
             task_id = self._wanted.get(key)
             if data is not None and task_id is not None:
-                self._read(task_id, data)
+                self.read(data, self.backend.decode, task_id)
 
 
 class ChannelBackend(ReplyBackend, celery_redis.RedisBackend):  # type: ignore[misc]
@@ -170,6 +163,19 @@ class ChannelBackend(ReplyBackend, celery_redis.RedisBackend):  # type: ignore[m
 
     ResultConsumer = ChannelConsumer
     results_are_shared = True
+
+    def forget_results(self, task_ids: Sequence[str]) -> None:
+        """Remove stored results; waits for Redis.
+
+        :raises RepliesUnavailable: Redis cannot be reached in time.
+        """
+        try:
+            connection = self.connect()
+            connection.send_command("DEL", *map(self.get_key_for_task, task_ids), check_health=False)
+            connection.read_response()
+            connection.disconnect()
+        except RedisError as error:
+            raise RepliesUnavailable("the stored results cannot be removed for now") from error
 
     def connect(self) -> Connection:
         """Open a connection without redis-py's silent reconnects, which would miss what came in between.

@@ -5,9 +5,10 @@ where processes share their runs.
 """
 
 from ringback.runs.canvas import Canvas, Chain, Chord, Group, Member, Step, TaskCall, members_of
+from ringback.runs.event_log import RunEvent
 from ringback.runs.json_text import to_json, to_json_object
 from ringback.runs.registry import RunRegistry
-from ringback.runs.run import Run, RunEvent
+from ringback.runs.run import Run
 from ringback.runs.states import State
 from ringback.runs.submission import Submission
 

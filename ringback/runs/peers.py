@@ -14,7 +14,7 @@ class Peers(Protocol):
 
     take_over: bool  #: whether another process waits for a run when this process ends
 
-    async def look_up(self, run_id: str) -> Run | None:
+    async def look_up(self, key: str) -> Run | None:
         """Find a run that another process has started.
 
         :raises ForgottenRun: it is no longer kept.
@@ -40,10 +40,16 @@ class Peers(Protocol):
     def forget(self, run: Run) -> None:
         """Have the others forget a run that was not made after all."""
 
-    def has_dropped(self, run_id: str) -> bool:
+    async def erase(self, run: Run) -> None:
+        """Have the others take away what they know of a run, but for that it existed.
+
+        :raises StoreUnavailable: they cannot be told.
+        """
+
+    def has_dropped(self, key: str) -> bool:
         """Whether this process knows that the run existed and is no longer kept."""
 
-    def on_dropped(self, run_id: str) -> None:
+    def on_dropped(self, key: str) -> None:
         """This process has dropped a run."""
 
 
@@ -55,7 +61,7 @@ class NoPeers:
     def __init__(self) -> None:
         self._tombstones = Tombstones()
 
-    async def look_up(self, run_id: str) -> Run | None:
+    async def look_up(self, key: str) -> Run | None:
         """Find nothing: there is no other process."""
         return None
 
@@ -77,10 +83,13 @@ class NoPeers:
     def forget(self, run: Run) -> None:
         """There is nothing to forget."""
 
-    def has_dropped(self, run_id: str) -> bool:
-        """Whether the run existed and is no longer kept."""
-        return run_id in self._tombstones
+    async def erase(self, run: Run) -> None:
+        """There is nobody to tell."""
 
-    def on_dropped(self, run_id: str) -> None:
+    def has_dropped(self, key: str) -> bool:
+        """Whether the run existed and is no longer kept."""
+        return key in self._tombstones
+
+    def on_dropped(self, key: str) -> None:
         """Keep a tombstone of the run."""
-        self._tombstones.add(run_id)
+        self._tombstones.add(key)

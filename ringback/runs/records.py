@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from ringback.runs.run import EVENTS_KEPT, Run, RunEvent
+from ringback.runs.event_log import RunEvent
+from ringback.runs.run import Run
 from ringback.runs.states import State
 
 #: The attributes of a run that its record holds.
 RECORDED = (
     "run_id",
+    "call_id",
     "task",
     "caller",
     "fingerprint",
@@ -32,7 +33,7 @@ def to_record(run: Run) -> dict[str, Any]:
 
 def from_record(record: dict[str, Any], events: Sequence[RunEvent]) -> Run:
     """A run of another process, as its owner has recorded it."""
-    run = Run(record["run_id"], record["task"], record["caller"], record["fingerprint"])
+    run = Run(*(record[name] for name in ("run_id", "call_id", "task", "caller", "fingerprint")))
     run.owned = False
     restore(run, record, events)
     return run
@@ -43,8 +44,8 @@ def restore(run: Run, record: dict[str, Any], events: Sequence[RunEvent]) -> Non
     for name in RECORDED:
         setattr(run, name, record[name])
     run.state = State(record["state"])
-    run.events = deque(events, maxlen=EVENTS_KEPT)
-    run.replicated = events[-1].number if events else 0
+    run.events.replace(events)
+    run.replicated = run.events.last
     run.wake()
 
 

@@ -19,8 +19,11 @@ TIMEOUT = 2.0
 
 
 def key(kind: str, name: str) -> str:
-    """The key of a run's ``run`` (its record), ``events``, ``tombstone``, ``detached`` or ``takeover`` (a lock), or of
-    an ``owner`` (a process's lease)."""
+    """The key of a run's ``run`` (its record), ``events``, ``detached`` or ``takeover`` (a lock), of an ``owner`` (a
+    process's lease), or of what is kept of ``all`` runs.
+
+    :param name: the key of the run, the name of the process, or what is kept.
+    """
     return f"ringback:{kind}:{name}"
 
 

@@ -11,9 +11,7 @@ The methods are for the loop and return at once or are awaited; greenlets speak 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -25,10 +23,10 @@ from redis import RedisError
 
 from ringback.errors import ForgottenRun, StoreUnavailable
 from ringback.loop_queue import LoopQueue, run_in_greenlet
-from ringback.runs.records import has_ended, to_record
 from ringback.runs.redis_channel import RunChannel
 from ringback.runs.redis_keys import HEARTBEAT_INTERVAL, TIMEOUT, connect, key, log_errors
-from ringback.runs.run import EVENTS_KEPT, Run, RunEvent
+from ringback.runs.redis_records import RedisRecords, Stored
+from ringback.runs.run import Run
 from ringback.wire import ReconnectBackoff, keep_connected
 
 T = TypeVar("T")
@@ -36,31 +34,22 @@ T = TypeVar("T")
 #: Seconds of an owner's lease: after so long without a heartbeat the process counts as ended.
 LEASE = 10
 
-#: Tombstone lifetime, as a multiple of RINGBACK_KEEP: a dropped run answers 410 until then, and 404 afterwards.
-TOMBSTONE_FACTOR = 7
-
-
-@dataclass
-class Stored:
-    """What Redis has of a run."""
-
-    record: dict[str, Any]
-    events: list[RunEvent]
-    owner_lives: bool  #: or is not needed any more
-
 
 class RedisStore:
     """The runs in Redis.
 
     :param url: of the Redis.
     :param keep: seconds for which a run is kept.
+    :param keep_bytes: for all runs that have ended.
     """
 
-    def __init__(self, url: str, keep: float) -> None:
+    def __init__(self, url: str, keep: float, keep_bytes: int) -> None:
         self._process = uuid4().hex  # the name of this process, as an owner
         self._keep = max(1, int(keep))
         self._redis = connect(url)
-        self._channel = RunChannel(self._redis, self._process, self._read)
+        self._records = RedisRecords(self._redis, self._process, keep, keep_bytes)
+        self._channel = RunChannel(self._redis, self._process, self._read, self._on_order)
+        self.on_erased: Callable[[str], object]  #: called on the loop with the key of a run that its caller has erased
         self._loop_queue: LoopQueue
         self._to_save: dict[str, Run] = {}
         self._forgetting: dict[str, asyncio.Future[None]] = {}
@@ -91,80 +80,84 @@ class RedisStore:
 
         :raises StoreUnavailable: Redis cannot be reached.
         """
-        return bool(await self._ask(self._redis.set, key("run", run.run_id), self._record(run), nx=True, ex=self._keep))
+        return await self._ask(self._records.claim, run)
 
     async def take_over(self, run: Run) -> bool:
         """Become the owner of a run whose owner has ended; false if another process was faster.
 
         :raises StoreUnavailable: Redis cannot be reached.
         """
-        return bool(await self._ask(self._redis.set, key("takeover", run.run_id), self._process, nx=True, ex=LEASE))
+        return bool(await self._ask(self._redis.set, key("takeover", run.key), self._process, nx=True, ex=LEASE))
 
     def save(self, run: Run) -> None:
         """Store a run that has changed, soon."""
-        self._to_save[run.run_id] = run
+        self._to_save[run.key] = run
         self._work.set()
 
     async def replicated(self, run: Run) -> None:
         """Wait until all that has happened to a run is stored, for as long as Redis may take."""
-        last = run.events[-1].number
+        last = run.events.last
         await run.wait(lambda: run.replicated >= last, TIMEOUT)
 
-    async def load(self, run_id: str) -> Stored | None:
+    async def load(self, name: str) -> Stored | None:
         """Read a run; ``None`` if there never was one.
 
         :raises ForgottenRun: there was one, and it is no longer kept.
         :raises StoreUnavailable: Redis cannot be reached.
         """
-        if run_id in self._forgetting:
-            await asyncio.wait([self._forgetting[run_id]], timeout=TIMEOUT)
-        stored, existed = await self._ask(self._load, run_id)
+        if name in self._forgetting:
+            await asyncio.wait([self._forgetting[name]], timeout=TIMEOUT)
+        stored, existed = await self._ask(self._records.load, name)
         if stored is None and existed:
-            raise ForgottenRun("this run is kept no longer", run_id)
+            raise ForgottenRun("this run is kept no longer", name.partition("/")[2])
         return stored
 
     def forget(self, run: Run) -> None:
         """Remove a run that was not made after all; ``load`` waits until that is done."""
-        self._forgetting[run.run_id] = asyncio.get_running_loop().create_future()
-        gevent.spawn(log_errors, self._remove, run)
+        self._forgetting[run.key] = asyncio.get_running_loop().create_future()
+        gevent.spawn(log_errors, self._remove_unmade, run)
+
+    async def erase(self, run: Run) -> None:
+        """Remove what is stored of a run, but for its tombstone, and have its owner forget it.
+
+        :raises StoreUnavailable: Redis cannot be reached.
+        """
+        await self._ask(self._remove, run, existed=True)
 
     async def detach(self, run: Run) -> None:
         """Record that a client of this process was told to come back for another process's run.
 
         :raises StoreUnavailable: Redis cannot be reached.
         """
-        await self._ask(self._redis.set, key("detached", run.run_id), "", ex=self._keep)
+        await self._ask(self._redis.set, key("detached", run.key), "", ex=self._keep)
 
     async def wanted_elsewhere(self, run: Run) -> bool:
         """Whether another process has a client that waits for this run, or will come back for it.
 
         :raises StoreUnavailable: Redis cannot be reached.
         """
-        detached = await self._ask(self._redis.exists, key("detached", run.run_id))
-        [(_, followers)] = await self._ask(self._redis.pubsub_numsub, key("run", run.run_id))
+        detached = await self._ask(self._redis.exists, key("detached", run.key))
+        [(_, followers)] = await self._ask(self._redis.pubsub_numsub, key("run", run.key))
         return bool(detached or followers)
 
-    def follow(self, run_id: str, on_news: Callable[[Stored | None], object]) -> None:
+    def follow(self, name: str, on_news: Callable[[Stored | None], object]) -> None:
         """Have the loop call ``on_news`` with what is stored of a run: now, at each change, and when its owner ends.
 
         It gets ``None`` once the run is removed, because it was not made after all.
         """
-        self._followers[run_id] = on_news
-        self._channel.follow(run_id)
+        self._followers[name] = on_news
+        self._channel.follow(name)
 
-    def unfollow(self, run_id: str) -> None:
+    def unfollow(self, name: str) -> None:
         """Stop to follow a run."""
-        self._followers.pop(run_id, None)
-        self._channel.unfollow(run_id)
+        self._followers.pop(name, None)
+        self._channel.unfollow(name)
 
     async def _ask(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         try:
             return await run_in_greenlet(self._loop_queue, function, *args, **kwargs)
         except RedisError as error:
             raise StoreUnavailable(f"Redis, where runs are shared: {error}") from error
-
-    def _record(self, run: Run) -> str:
-        return json.dumps({**to_record(run), "owner": self._process})
 
     # All below runs on greenlets.
 
@@ -183,62 +176,42 @@ class RedisStore:
             on_connected()
 
     def _store(self, runs: dict[str, Run]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
+        self._records.save(runs)
         for run in runs.values():
-            pipeline.set(key("run", run.run_id), self._record(run), ex=self._keep)
-            pipeline.set(key("tombstone", run.run_id), "", ex=TOMBSTONE_FACTOR * self._keep)
-            if new := run.events_after(run.replicated):
-                events = key("events", run.run_id)
-                pipeline.rpush(events, *(json.dumps([event.number, event.name, event.data]) for event in new))
-                pipeline.ltrim(events, -EVENTS_KEPT, -1)
-                pipeline.expire(events, self._keep)
-            pipeline.publish(key("run", run.run_id), "")
-        stored = [(run, run.events[-1].number) for run in runs.values()]
-        pipeline.execute()
-        for run, number in stored:
-            run.replicated = number
             self._loop_queue.post(run.wake)
 
-    def _remove(self, run: Run) -> None:
+    def _remove(self, run: Run, existed: bool) -> None:
+        with self._writing:  # or what is being written now would come after
+            self._to_save.pop(run.key, None)
+            self._records.remove(run, existed)
+
+    def _remove_unmade(self, run: Run) -> None:
         try:
-            with self._writing:  # or what is being written now would come after
-                self._to_save.pop(run.run_id, None)
-                self._redis.delete(*(key(kind, run.run_id) for kind in ("run", "events", "tombstone")))
-                self._redis.publish(key("run", run.run_id), "")  # or a process that follows it would wait for its end
+            self._remove(run, existed=False)
         finally:
-            self._loop_queue.post(self._on_removed, run.run_id)
+            self._loop_queue.post(self._on_removed, run.key)
 
-    def _on_removed(self, run_id: str) -> None:
-        self._forgetting.pop(run_id).set_result(None)
+    def _on_removed(self, name: str) -> None:
+        self._forgetting.pop(name).set_result(None)
 
-    def _load(self, run_id: str) -> tuple[Stored | None, bool]:
-        """What is stored of a run, and whether it has ever existed."""
-        pipeline = self._redis.pipeline()
-        pipeline.get(key("run", run_id))
-        pipeline.exists(key("tombstone", run_id))
-        pipeline.lrange(key("events", run_id), 0, -1)
-        text, existed, events = pipeline.execute()
-        if text is None:
-            return None, bool(existed)
-        record = json.loads(text)
-        owner_lives = has_ended(record) or bool(self._redis.exists(key("owner", record["owner"])))
-        numbered = {event[0]: RunEvent(*event) for event in map(json.loads, events)}  # a repeated write stored it twice
-        return Stored(record, list(numbered.values()), owner_lives), True
+    def _on_order(self, name: str) -> None:
+        """Another process has removed a run of this one, which its caller has erased."""
+        self._loop_queue.post(self.on_erased, name)
 
-    def _read(self, run_id: str) -> None:
+    def _read(self, name: str) -> None:
         """Read a run, and report it to the one that follows it."""
-        if run_id not in self._followers:
+        if name not in self._followers:
             return
-        stored, _ = self._load(run_id)
-        if run_id in self._followers:
-            self._loop_queue.post(self._followers[run_id], stored)
+        stored, _ = self._records.load(name)
+        if name in self._followers:
+            self._loop_queue.post(self._followers[name], stored)
 
     def _renew_lease(self, on_connected: Callable[[], object]) -> None:
         while True:
             self._redis.set(key("owner", self._process), "", ex=LEASE)
             on_connected()
-            for run_id in list(self._followers):
-                self._read(run_id)
+            for name in list(self._followers):
+                self._read(name)
             gevent.sleep(HEARTBEAT_INTERVAL)
 
     def _leave(self) -> None:

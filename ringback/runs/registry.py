@@ -12,6 +12,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
+from celery.exceptions import TaskRevokedError
+
 from ringback.calls import Switchboard
 from ringback.errors import (
     BadArguments,
@@ -23,12 +25,15 @@ from ringback.errors import (
     RingbackError,
     ShuttingDown,
     TaskExpired,
+    TaskRevoked,
     UnknownRun,
 )
+from ringback.runs.background import Background
 from ringback.runs.ending import end
 from ringback.runs.peers import NoPeers, Peers
 from ringback.runs.retention import Retention
-from ringback.runs.run import Run
+from ringback.runs.run import Run, run_key
+from ringback.runs.states import Event
 from ringback.runs.submission import Submission
 from ringback.runs.submitting import submit_call, submit_canvas
 
@@ -42,17 +47,18 @@ class RunRegistry:
     def __init__(self, switchboard: Switchboard) -> None:
         self._switchboard = switchboard
         self._settings = switchboard.settings
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, Run] = {}  # by key
         self._retention = Retention(self._settings.keep, self._settings.keep_bytes)
         self.peers: Peers = NoPeers()  #: the processes that share their runs with this one
+        self._background = Background("a run")
         self.ended: Counter[tuple[str, str]] = Counter()  #: how many runs have ended, by task and state
 
     def __len__(self) -> int:
         return len(self._runs)
 
-    def get(self, run_id: str) -> Run | None:
-        """The run of this id, if this process knows it."""
-        return self._runs.get(run_id)
+    def get(self, key: str) -> Run | None:
+        """The run of this key, if this process knows it."""
+        return self._runs.get(key)
 
     async def submit(self, submission: Submission, client: object) -> tuple[Run, bool]:
         """Start a run, or find the run that this submission repeats.
@@ -63,13 +69,14 @@ class RunRegistry:
         :raises ForgottenRun: it belongs to a run that is no longer kept.
         :raises StoreUnavailable: whether there is such a run already cannot be found out.
         """
-        known = await self._look_up(submission.run_id) if submission.may_be_repeated else None
+        known = await self._look_up(submission.caller, submission.run_id) if submission.may_be_repeated else None
         if known is not None:
-            if (known.caller, known.fingerprint) != (submission.caller, submission.fingerprint):
+            if known.fingerprint != submission.fingerprint:
                 raise KeyReused("this idempotency key or id stands for another request", submission.run_id)
             known.clients.add(client)
             return known, True
-        run = Run(submission.run_id, submission.call.task, submission.caller, submission.fingerprint)
+        task, fingerprint = submission.call.task, submission.fingerprint
+        run = Run(submission.run_id, submission.call_id, task, submission.caller, fingerprint)
         self.follow(run)
         run.clients.add(client)
         try:
@@ -88,8 +95,8 @@ class RunRegistry:
         :raises UnknownRun: this caller has started no run of this id.
         :raises StoreUnavailable: another process may have started it, and cannot be asked.
         """
-        run = await self._look_up(run_id)
-        if run is None or run.caller != caller:
+        run = await self._look_up(caller, run_id)
+        if run is None:
             raise UnknownRun("there is no run with this id", run_id)
         run.clients.add(client)
         return run
@@ -99,7 +106,7 @@ class RunRegistry:
         run.clients.discard(client)
         if not run.owned and not run.clients:
             self.peers.unfollow(run)
-            self._runs.pop(run.run_id, None)
+            self._forget(run)
 
     def on_client_gone(self, run: Run) -> None:
         """Apply RINGBACK_CLIENT_GONE after a client that waited for this run has gone, if it was the last one."""
@@ -120,11 +127,32 @@ class RunRegistry:
         """Wait until every process that a client may ask knows this run."""
         await self.peers.replicated(run)
 
+    async def erase(self, run: Run) -> None:
+        """Take away what is known of a run, in every process and in the result backend.
+
+        If its task goes on, its result is removed when it comes.
+
+        :raises StoreUnavailable: another process cannot be told.
+        :raises RepliesUnavailable: the stored results cannot be removed.
+        """
+        await self.peers.erase(run)
+        self.on_erased(run)
+        await self._switchboard.forget(run.calls)
+
     # What peers ask as well.
+
+    def on_erased(self, run: Run) -> None:
+        """Forget a run that its caller has erased."""
+        if run.erased:
+            return
+        self._forget(run)
+        run.erased = True
+        self.peers.on_dropped(run.key)
+        run.fail(Event.REVOKED, TaskRevoked(TaskRevokedError("erased"), run.call_id))
 
     def follow(self, run: Run) -> None:
         """Add a run to those that this process knows."""
-        self._runs[run.run_id] = run
+        self._runs[run.key], run.on_growth = run, self._retention.resize
 
     async def take_over(self, run: Run) -> None:
         """Wait for the result of a run that another process has published."""
@@ -133,6 +161,9 @@ class RunRegistry:
     def end(self, run: Run, future: asyncio.Future[Any]) -> None:
         """End a run as its call has ended."""
         error = future.exception()
+        if run.erased:
+            self._background.start(self._switchboard.forget(run.calls))
+            return
         if isinstance(error, Refused | BadArguments | CallFailed):
             self.refuse(run, error)
             return
@@ -144,31 +175,34 @@ class RunRegistry:
 
     def refuse(self, run: Run, error: RingbackError) -> None:
         """End a run that was not made after all. It may be submitted again, unless a client was told to come back."""
+        if error.call_id == run.call_id:
+            error.call_id = run.run_id
         if isinstance(error, ShuttingDown) and self.peers.take_over:
             run.release(error)
         elif run.detached:
             run.refuse(error)
             self.keep(run)
         else:
-            self._runs.pop(run.run_id, None)
-            run.on_change = None
+            self._forget(run)
             run.refuse(error)
             self.peers.forget(run)
 
     def keep(self, run: Run) -> None:
         """Keep a run that has ended, and drop those whose time is over."""
         self.ended[run.task, run.state.shown] += 1
-        self._retention.add(run.run_id, run.size)
+        run.on_growth = None
+        self._retention.add(run.key, run.size)
         self._drop_old()
 
-    async def _look_up(self, run_id: str) -> Run | None:
+    async def _look_up(self, caller: str, run_id: str) -> Run | None:
         self._drop_old()
-        run = self._runs.get(run_id)
+        key = run_key(caller, run_id)
+        run = self._runs.get(key)
         if run is not None:
             return run
-        if self.peers.has_dropped(run_id):
+        if self.peers.has_dropped(key):
             raise ForgottenRun("this run is kept no longer", run_id)
-        return await self.peers.look_up(run_id)
+        return await self.peers.look_up(key)
 
     async def _publish(self, run: Run, submission: Submission) -> None:
         lifetime = submission.cancel_after or self._settings.keep + submission.delay
@@ -186,11 +220,17 @@ class RunRegistry:
         else:
             future.add_done_callback(partial(self.end, run))
 
+    def _forget(self, run: Run) -> None:
+        """Remove a run from those that this process knows."""
+        self._runs.pop(run.key, None)
+        self._retention.remove(run.key)
+        run.on_growth = run.on_change = None
+
     def _policy(self, run: Run) -> str:
         policies = self._settings.client_gone.items()
         return next((policy for pattern, policy in policies if fnmatchcase(run.task, pattern)), "keep")
 
     def _drop_old(self) -> None:
-        for run_id in self._retention.overdue():
-            del self._runs[run_id]
-            self.peers.on_dropped(run_id)
+        for key in self._retention.overdue():
+            del self._runs[key]
+            self.peers.on_dropped(key)

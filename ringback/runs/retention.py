@@ -1,4 +1,4 @@
-"""How long a run that has ended is kept, and the ids of those that are not kept any more. Pure; clock injected."""
+"""How long a run that has ended is kept, and the keys of those that are not kept any more. Pure; clock injected."""
 
 from __future__ import annotations
 
@@ -11,47 +11,59 @@ TOMBSTONES_KEPT = 50_000
 
 
 class Retention:
-    """The ids of the runs that have ended; the oldest leave when their time is over or the memory is used up.
+    """The sizes of all runs; the oldest that have ended leave when their time is over or the memory is used up.
 
     :param keep: seconds for each run.
-    :param max_bytes: for all runs together.
+    :param max_bytes: for all runs together, those included that go on.
     :param clock: seconds that never go back.
     """
 
     def __init__(self, keep: float, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._keep, self._max_bytes, self._clock = keep, max_bytes, clock
-        self._entries: OrderedDict[str, tuple[float, int]] = OrderedDict()  # a dict's first entry is slow to find
+        self._sizes: dict[str, int] = {}
+        self._ended: OrderedDict[str, float] = OrderedDict()  # a dict's first entry is slow to find
         self._bytes = 0
 
-    def add(self, run_id: str, size: int) -> None:
-        """Add a run that has ended now and takes so many bytes."""
-        self._entries[run_id] = self._clock(), size
-        self._bytes += size
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def resize(self, key: str, size: int) -> None:
+        """Note how many bytes a run takes now."""
+        self._bytes += size - self._sizes.get(key, 0)
+        self._sizes[key] = size
+
+    def add(self, key: str, size: int) -> None:
+        """Note that a run has ended now, and takes so many bytes."""
+        self.resize(key, size)
+        self._ended[key] = self._clock()
+
+    def remove(self, key: str) -> None:
+        """Take out a run, ended or not."""
+        self._bytes -= self._sizes.pop(key, 0)
+        self._ended.pop(key, None)
 
     def overdue(self) -> Iterator[str]:
         """Take out the runs that must go, one by one."""
-        while self._entries:
-            run_id = next(iter(self._entries))
-            ended, size = self._entries[run_id]
+        while self._ended:
+            key, ended = next(iter(self._ended.items()))
             if ended > self._clock() - self._keep and self._bytes <= self._max_bytes:
                 return
-            del self._entries[run_id]
-            self._bytes -= size
-            yield run_id
+            self.remove(key)
+            yield key
 
 
 class Tombstones:
-    """The ids of runs that existed and are not kept any more. The oldest leave first."""
+    """The keys of runs that existed and are not kept any more. The oldest leave first."""
 
     def __init__(self, kept: int = TOMBSTONES_KEPT) -> None:
         self._kept = kept
-        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._keys: OrderedDict[str, None] = OrderedDict()
 
-    def __contains__(self, run_id: str) -> bool:
-        return run_id in self._ids
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
 
-    def add(self, run_id: str) -> None:
-        """Add the id of a run that is dropped now."""
-        self._ids[run_id] = None
-        while len(self._ids) > self._kept:
-            self._ids.popitem(last=False)
+    def add(self, key: str) -> None:
+        """Add the key of a run that is dropped now."""
+        self._keys[key] = None
+        while len(self._keys) > self._kept:
+            self._keys.popitem(last=False)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import quote
 
 from ringback.errors import RingbackError
+from ringback.runs.event_log import EventLog, RunEvent
 from ringback.runs.json_text import to_json
 from ringback.runs.states import FINAL, PROOF_OF_QUEUE, Event, State, next_state
 
@@ -23,31 +23,22 @@ OVERHEAD = 2500
 #: Seconds; longer than any run is kept.
 FOREVER = 10.0**9
 
-#: A run's last events, which a client can follow again; more would let a talkative task fill the memory.
-EVENTS_KEPT = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class RunEvent:
-    """Something that happened to a run, as a client follows it.
-
-    The event ``result`` has no data of its own: it stands for the whole run.
-    """
-
-    number: int
-    name: str  #: state, progress, member or result
-    data: str  #: JSON
+#: The longest progress, as JSON, that is kept and sent on.
+LONGEST_PROGRESS = 2**16
 
 
 class Run:
     """A run, as this process knows it.
 
+    :param run_id: its id, as its caller knows it; each caller has ids of its own.
+    :param call_id: the id of its Celery task, which nobody outside chooses, and no other run ever has.
     :param caller: the name of the caller that started it; no other caller sees it.
     :param fingerprint: of the request that started it, to tell a repeated request from another one.
     """
 
-    def __init__(self, run_id: str, task: str, caller: str, fingerprint: str) -> None:
-        self.run_id, self.task, self.caller, self.fingerprint = run_id, task, caller, fingerprint
+    def __init__(self, run_id: str, call_id: str, task: str, caller: str, fingerprint: str) -> None:
+        self.run_id, self.call_id, self.task = run_id, call_id, task
+        self.caller, self.fingerprint = caller, fingerprint
         self.state = State.ACCEPTED
         self.timestamps: dict[str, str] = {}
         self.progress: str | None = None  #: JSON, like the next one
@@ -59,10 +50,17 @@ class Run:
         self.on_change: Callable[[Run], object] | None = None
         self.clients: set[object] = set()  #: the requests that wait for it, or follow it
         self.members: list[str] = []  #: the calls that it consists of, if it is a canvas
-        self.events: deque[RunEvent] = deque(maxlen=EVENTS_KEPT)
+        self.erased = False  #: whether its caller wants nothing of it to be kept
+        self.events = EventLog()
+        self.on_growth: Callable[[str, int], object] | None = None
         self._refusal: RingbackError | None = None
         self._waiters: dict[asyncio.Future[bool], Callable[[], bool]] = {}
         self._note(State.ACCEPTED)
+
+    @property
+    def key(self) -> str:
+        """What it is known by in this process and in Redis: its caller and its id."""
+        return run_key(self.caller, self.run_id)
 
     @property
     def has_ended(self) -> bool:
@@ -77,12 +75,13 @@ class Run:
     @property
     def calls(self) -> list[str]:
         """The ids of the calls that it consists of."""
-        return self.members or [self.run_id]
+        return self.members or [self.call_id]
 
     @property
     def size(self) -> int:
         """About how many bytes it takes."""
-        return OVERHEAD + sum(len(event.data) for event in self.events) + len(self.result or "")
+        texts = len(self.result or "") + len(self.progress or "")
+        return OVERHEAD + self.events.size + texts + (len(to_json(self.error)) if self.error else 0)
 
     def apply(self, event: Event) -> bool:
         """Apply an event; returns whether it changed anything."""
@@ -101,9 +100,11 @@ class Run:
     def report(self, meta: Any) -> None:
         """Take the progress that its task has reported.
 
-        :raises ValueError: it is not JSON.
+        :raises ValueError: it is not JSON, or too long.
         """
         progress = to_json(meta)
+        if len(progress) > LONGEST_PROGRESS:
+            raise ValueError(f"it has {len(progress)} bytes, and {LONGEST_PROGRESS} are the most")
         if self.apply(Event.PROGRESSED):
             self.progress = progress
             self.emit("progress", progress)
@@ -122,7 +123,7 @@ class Run:
         if not self.apply(event):
             return
         self.error = {**error.problem(), "id": self.run_id}
-        if error.call_id not in (None, self.run_id):
+        if error.call_id not in (None, self.run_id, self.call_id):
             self.error["member"] = error.call_id
         self.emit("result", "")
 
@@ -153,25 +154,16 @@ class Run:
 
     def emit(self, name: str, data: str) -> None:
         """Add an event, and wake the clients that wait for one."""
-        number = self.events[-1].number + 1 if self.events else 1
-        self.events.append(RunEvent(number, name, data))
+        self.events.add(name, data)
         self._changed()
-
-    def has_events_after(self, number: int) -> bool:
-        """Whether an event came after the one with this number."""
-        return self.events[-1].number > number
-
-    def events_after(self, number: int) -> list[RunEvent]:
-        """The events that came after the one with this number."""
-        return [event for event in self.events if event.number > number]
 
     async def next_events(self, after: int) -> list[RunEvent]:
         """The events after the one with this number, as soon as there are any; none when the run has ended.
 
         :raises RingbackError: the run was refused.
         """
-        await self.wait(lambda: self.has_ended or self.has_events_after(after), FOREVER)
-        return self.events_after(after)
+        await self.wait(lambda: self.has_ended or self.events.last > after, FOREVER)
+        return self.events.after(after)
 
     def wait(self, until: Callable[[], bool], seconds: float) -> asyncio.Future[bool]:
         """Wait for a condition of this run; the future ends with whether it came true within so many seconds.
@@ -216,6 +208,8 @@ class Run:
             self.emit("state", f'{{"state": "{state.value}", "at": "{at}"}}')
 
     def _changed(self) -> None:
+        if self.on_growth is not None:
+            self.on_growth(self.key, self.size)
         if self.on_change is not None:
             self.on_change(self)
         self.wake()
@@ -224,3 +218,11 @@ class Run:
 def now() -> str:
     """This moment, as RFC 3339 has it."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def run_key(caller: str, run_id: str) -> str:
+    """The key of a caller's run: the caller's name, which has no slash then, and the id."""
+    return f"{_quoted(caller)}/{run_id}"
+
+
+_quoted = functools.lru_cache(maxsize=1024)(functools.partial(quote, safe=""))

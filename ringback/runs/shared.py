@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from ringback.calls import Switchboard
-from ringback.errors import KeyReused, LostRun, PublishUnconfirmed, Refused, StoreUnavailable
+from ringback.errors import KeyReused, LostRun, PublishUnconfirmed, Refused
+from ringback.runs.background import Background
 from ringback.runs.records import from_record, restore
 from ringback.runs.redis_keys import HEARTBEAT_INTERVAL
-from ringback.runs.redis_store import RedisStore, Stored
+from ringback.runs.redis_records import Stored
+from ringback.runs.redis_store import RedisStore
 from ringback.runs.registry import RunRegistry
 from ringback.runs.run import Run
 from ringback.runs.states import Event, State
@@ -35,12 +36,13 @@ class RedisPeers:
 
     def __init__(self, registry: RunRegistry, switchboard: Switchboard, store: RedisStore) -> None:
         self._registry, self._switchboard, self._store = registry, switchboard, store
-        self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself keeps none of its tasks alive
+        store.on_erased = self._on_erased
+        self._background = Background("a shared run")
 
-    async def look_up(self, run_id: str) -> Run | None:
+    async def look_up(self, key: str) -> Run | None:
         """Find a run that another process has started, and follow it."""
-        stored = await self._store.load(run_id)
-        known = self._registry.get(run_id)  # it may have been started here in the meantime
+        stored = await self._store.load(key)
+        known = self._registry.get(key)  # it may have been started here in the meantime
         return known or (self._follow(stored) if stored is not None else None)
 
     async def claim(self, run: Run, shared: bool) -> bool:
@@ -50,7 +52,7 @@ class RedisPeers:
             self._store.save(run)
             return True
         run.owned = False
-        self._store.follow(run.run_id, partial(self._on_news, run))
+        self._store.follow(run.key, partial(self._on_news, run))
         return False
 
     async def replicated(self, run: Run) -> None:
@@ -62,22 +64,31 @@ class RedisPeers:
 
     def unfollow(self, run: Run) -> None:
         """Stop to follow a run of another process."""
-        self._store.unfollow(run.run_id)
+        self._store.unfollow(run.key)
 
     def when_unwanted(self, run: Run, drop: Callable[[], object]) -> None:
         """Call ``drop`` once neither a client here nor one elsewhere waits for the run, or was told to come back."""
-        self._start(self._drop_when_unwanted(run, drop))
+        self._background.start(self._drop_when_unwanted(run, drop))
 
     def forget(self, run: Run) -> None:
         """Remove the run from Redis."""
         self._store.forget(run)
 
-    def has_dropped(self, run_id: str) -> bool:
+    async def erase(self, run: Run) -> None:
+        """Remove the run from Redis, and tell its owner to forget it."""
+        await self._store.erase(run)
+
+    def has_dropped(self, key: str) -> bool:
         """The tombstones are in Redis, where ``look_up`` finds them."""
         return False
 
-    def on_dropped(self, run_id: str) -> None:
+    def on_dropped(self, key: str) -> None:
         """Nothing to do: Redis has the tombstone."""
+
+    def _on_erased(self, key: str) -> None:
+        run = self._registry.get(key)
+        if run is not None:
+            self._registry.on_erased(run)
 
     async def _drop_when_unwanted(self, run: Run, drop: Callable[[], object]) -> None:
         while True:
@@ -92,7 +103,7 @@ class RedisPeers:
         run = from_record(stored.record, stored.events)
         if not run.has_ended:
             self._registry.follow(run)
-            self._store.follow(run.run_id, partial(self._on_news, run))
+            self._store.follow(run.key, partial(self._on_news, run))
         return run
 
     def _on_news(self, run: Run, stored: Stored | None) -> None:
@@ -101,18 +112,18 @@ class RedisPeers:
         if stored is None:
             run.refuse(Refused("another process has had this run, and could not start it", run.run_id))
             return
-        if (stored.record["caller"], stored.record["fingerprint"]) != (run.caller, run.fingerprint):
+        if stored.record["fingerprint"] != run.fingerprint:
             run.refuse(KeyReused("this idempotency key or id stands for another request", run.run_id))
             return
         restore(run, stored.record, stored.events)
         if not stored.owner_lives:
-            self._start(self._take_over(run))
+            self._background.start(self._take_over(run))
 
     async def _take_over(self, run: Run) -> None:
         """Wait for the run in the place of its owner, which has ended."""
         if run.owned or not await self._store.take_over(run) or run.owned:
             return
-        self._store.unfollow(run.run_id)
+        self._store.unfollow(run.key)
         self._registry.follow(run)
         run.owned, run.on_change = True, self._store.save
         self._store.save(run)
@@ -124,15 +135,3 @@ class RedisPeers:
         else:
             run.fail(Event.FAILED, LostRun("the process that waited for the result has ended", run.run_id))
             self._registry.keep(run)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.add(task := asyncio.create_task(work))
-        task.add_done_callback(self._on_done)
-
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, StoreUnavailable):
-            logger.warning("not done for a shared run: %s", error)
-        elif error is not None:
-            logger.error("not done for a shared run", exc_info=error)

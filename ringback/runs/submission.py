@@ -22,9 +22,11 @@ class Submission:
     cancel_after: float | None = None  #: seconds after which the run is dropped
     canvas: Canvas | None = None
     run_id: str = field(init=False)
+    call_id: str = field(init=False)  #: of the Celery task, if this is not a repetition
 
     def __post_init__(self) -> None:
-        self.run_id = self._make_id()
+        made = str(uuid4())
+        self.run_id, self.call_id = self._make_id(made), made
 
     @property
     def may_be_repeated(self) -> bool:
@@ -47,10 +49,13 @@ class Submission:
             return max(0.0, float((eta - datetime.now(timezone.utc)).total_seconds()))
         return float(self.call.options.get("countdown") or 0)
 
-    def _make_id(self) -> str:
-        """The id of its run. A key gives the same id in every process, so it needs no table, and lives with the run."""
+    def _make_id(self, made: str) -> str:
+        """The id of its run. A key gives the same id in every process, so it needs no table, and lives with the run.
+
+        :param made: the id of its Celery task, which is the run's id, too, if the caller has named nothing.
+        """
         if self.chosen_id is not None:
             return self.chosen_id
         if self.key is None:
-            return str(uuid4())
+            return made
         return str(uuid5(NAMESPACE_OID, json.dumps([self.caller, self.call.task, self.key])))

@@ -14,7 +14,7 @@ from ringback.calls import Call, Switchboard, Watch
 from ringback.errors import BadArguments, NoResult, TaskFailed
 from ringback.runs.canvas import Canvas, Member, Results, members_of
 from ringback.runs.json_text import to_json
-from ringback.runs.run import Run
+from ringback.runs.run import LONGEST_PROGRESS, Run
 from ringback.runs.states import Event
 from ringback.runs.submission import Submission
 
@@ -28,8 +28,8 @@ async def submit_call(
 
     :raises RingbackError: it was not made.
     """
-    watch = Watch(run.run_id, partial(_on_update, run), partial(run.apply, Event.CONFIRMED))
-    publish = partial(_send, switchboard.app, submission, run.run_id) if submission is not None else None
+    watch = Watch(run.call_id, partial(_on_update, run), partial(run.apply, Event.CONFIRMED))
+    publish = partial(_send, switchboard.app, submission, run.call_id) if submission is not None else None
     # A run that its caller wants dropped may go silently; of any other a worker must report that it has expired.
     dropped = submission is not None and submission.cancel_after is not None
     [call] = await switchboard.submit([watch], lifetime, publish, reports_expiry=not dropped)
@@ -62,7 +62,7 @@ def _report(run: Run, progress: Any) -> None:
     try:
         run.report(progress)
     except ValueError as error:
-        logger.warning("the progress of task %s is not JSON: %s", run.run_id, error)
+        logger.warning("the progress of task %s is dropped: %s", run.run_id, error)
 
 
 async def submit_canvas(run: Run, canvas: Canvas, switchboard: Switchboard, lifetime: float) -> asyncio.Future[Any]:
@@ -130,6 +130,7 @@ def _emit(run: Run, number: int, member: Member, state: str, **more: Any) -> Non
         return
     document = {"member": number, "id": member.call_id, "task": member.call.task, "state": state}
     try:
-        run.emit("member", to_json({**document, **more}))
+        text = to_json({**document, **more})
     except ValueError:  # if it is the result, the client is told at the end
-        run.emit("member", to_json(document))
+        text = to_json(document)
+    run.emit("member", text if len(text) <= LONGEST_PROGRESS else to_json(document))

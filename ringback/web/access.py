@@ -104,10 +104,6 @@ class Tokens:
         """All callers that there are."""
         return list(self._callers.values()) or [ANYBODY]
 
-    def knows(self, caller: Caller) -> bool:
-        """Whether there is such a caller, with the same rights."""
-        return caller is ANYBODY or caller in self._callers.values()
-
     def caller(self, authorization: str | None) -> Caller:
         """Find the caller by a bearer token (RFC 6750, 2.1).
 

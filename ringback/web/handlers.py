@@ -20,7 +20,7 @@ from tornado.web import HTTPError
 
 from ringback.calls import Call, current_holder
 from ringback.errors import ClientGone, RingbackError, ShuttingDown, TooManyFailures, Unauthorized
-from ringback.web.access import ANYBODY, Access, Caller, RateLimit, Tokens, access_in
+from ringback.web.access import ANYBODY, Access, Caller, RateLimit, access_in
 from ringback.web.addresses import network_of
 from ringback.web.answer_headers import SAFE
 from ringback.web.error_answers import AnswersErrors, answer_error
@@ -74,10 +74,10 @@ class HeldRequest:
                 request.handler.on_drain()
 
     @classmethod
-    def recheck(cls, access: Tokens) -> None:
+    def recheck(cls, access: Access) -> None:
         """Tell the requests whose caller is not known any more, since the tokens have changed."""
         for request in list(cls._all):
-            if isinstance(request.handler, RequestHandler) and not access.knows(request.handler.caller):
+            if isinstance(request.handler, RequestHandler) and not request.handler.is_still_allowed(access):
                 request.handler.on_caller_removed()
 
     @property
@@ -190,6 +190,13 @@ class RequestHandler(AnswersErrors):
             raise
         caller.require(cls.scopes.get(request.method or "", "call"))
         return caller
+
+    def is_still_allowed(self, access: Access) -> bool:
+        """Whether the request would be let in now as it was."""
+        try:
+            return self.is_public(self.request) or self.authenticate(self.request, access) == self.caller
+        except RingbackError:
+            return False
 
     def on_drain(self) -> None:
         """Prepare to end soon, since the process is about to end; for requests that last, such as WebSockets."""

@@ -93,6 +93,7 @@ async def _serve(
     server = BoundedHTTPServer(application, switchboard.settings, access.is_guarded)
     if isinstance(access, Tokens) and switchboard.settings.tokens_file:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, access)
+        access.reload()  # a SIGHUP may have come before
     try:
         sockets = context.sockets() if context else listen(port, address)
     except BadSetting:

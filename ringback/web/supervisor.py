@@ -169,8 +169,8 @@ class Supervisor:
     def _leave(self) -> None:
         """In a child: undo what belongs to the parent."""
         signal.set_wakeup_fd(-1)
-        for number in self._signals:
-            _signal(number, signal.SIG_DFL)
+        for number in self._signals:  # SIGHUP would end a child that cannot handle it yet
+            _signal(number, signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL)
         os.close(self._held)
         os.close(self._events)
 

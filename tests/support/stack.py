@@ -90,6 +90,10 @@ class Process:
         self._process.send_signal(signal.SIGTERM)
         return self.wait()
 
+    def hang_up(self) -> None:
+        """Send SIGHUP."""
+        self._process.send_signal(signal.SIGHUP)
+
     def end(self, how: signal.Signals) -> None:
         """Send a signal, and wait until it has ended."""
         self._process.send_signal(how)
