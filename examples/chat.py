@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+from tornado.httputil import HTTPServerRequest
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 import ringback
@@ -67,12 +68,20 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
     max_message_size = 16 * 1024  #: bytes: 2000 characters, if each is written as ``\\uXXXX``
     _speaking = False
 
+    takes_tickets = True
+
+    @classmethod
+    def is_public(cls, request: HTTPServerRequest) -> bool:
+        """The page is for everybody; it shows nothing before its WebSocket has a ticket."""
+        return "Upgrade" not in request.headers
+
     async def get(self) -> None:
         """Become a WebSocket, or answer with the page."""
         if "Upgrade" in self.request.headers:
             await super().get()
         else:
             self.set_header("Content-Security-Policy", POLICY)
+            self.set_header("Content-Type", "text/html; charset=UTF-8")
             self.finish(PAGE)
 
     def open(self) -> None:

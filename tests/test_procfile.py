@@ -8,12 +8,37 @@ import re
 import time
 
 from client import Client, call, get, run
+from ringback.api import ROUTES
 from servers import RabbitMQ, free_port
 from stack import ROOT, Process, Web, Worker, procfile
 
 #: Tasks a second, as a fraction of the requests a second without a task.
 #: Measured 0.6; with the wrong flags or release it is 0.01.
 LEAST = 0.05
+
+#: The paths that the template answers: of the HTTP interface, and of its own handlers.
+API_PATHS = [route.path.replace("{name}", "add").replace("{id}", "x") for route in ROUTES if route.path != "/"]
+HANDLER_PATHS = [
+    "/",
+    "/async-sleep",
+    "/gen-async-sleep",
+    "/gen-async-sleep-add",
+    "/add?x=1&y=2",
+    "/sleep?seconds=0",
+    "/echo?msg=1",
+    "/error?msg=1",
+    "/i_want_you_now",
+    "/mysql_query/staff",
+    "/gen_mysql_query/staff",
+    "/resource/1",
+    "/executor/resource/1",
+    "/executor/resource",
+    "/chat",
+    "/docs",
+]
+
+#: What is for everybody on purpose. The pages show nothing by themselves.
+FOR_EVERYBODY = {"/livez", "/readyz", "/docs", "/chat"}
 
 
 def test_the_worker_line_runs_its_tasks_fast_enough(rabbitmq: RabbitMQ) -> None:
@@ -46,13 +71,22 @@ def test_the_manifest_of_heroku_matches_the_procfile_and_the_documented_variable
 def test_honcho_starts_web_and_worker(rabbitmq: RabbitMQ) -> None:
     port = free_port()
     variables = {"BROKER_URL": rabbitmq.url, "PORT": str(port), "TASK_QUEUE": f"honcho-{os.getpid()}"}
-    variables["RINGBACK_TOKENS"] = "s3cret"
+    variables["RINGBACK_TOKENS"] = "me=0123456789abcdef:*"
+    token, url = {"Authorization": "Bearer 0123456789abcdef"}, f"http://127.0.0.1:{port}"
 
     with Process(["honcho", "start"], ready="Ringback listens", **variables) as honcho:
-        answer = get(f"http://127.0.0.1:{port}", "/add?x=1&y=2")
+        answer = get(url, "/add?x=1&y=2", headers=token)
         assert (answer.status, answer.body) == (200, "3")
-        assert call(f"http://127.0.0.1:{port}", "add", 1, 2).status == 401
-        assert call(f"http://127.0.0.1:{port}", "add", 1, 2, Authorization="Bearer s3cret").json["result"] == 3
+        assert call(url, "add", 1, 2, **token).json["result"] == 3
+        sources = (ROOT / "app.py").read_text() + (ROOT / "examples" / "__init__.py").read_text()
+        for pattern in re.findall(r'\(r"([^"]+)", ', sources):
+            assert any(re.fullmatch(pattern, path.partition("?")[0]) for path in HANDLER_PATHS), pattern
+        for path in (*API_PATHS, *HANDLER_PATHS):
+            for method in ("GET", "POST", "PUT", "DELETE"):
+                body = b"{}" if method in ("POST", "PUT") else None
+                status = get(url, path, method=method, body=body).status
+                assert (status == 200) == (path in FOR_EVERYBODY and method == "GET"), (method, path, status)
+                assert status in (200, 401, 405, 429), (method, path, status)
         honcho.terminate()
         assert "web.1 stopped (rc=0)" in honcho.output
         assert "worker.1 stopped (rc=0)" in honcho.output

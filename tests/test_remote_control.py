@@ -150,7 +150,7 @@ def test_workers_of_one_name_get_every_command(rabbitmq: RabbitMQ, caller: Calle
 
 def test_the_embedded_worker_stops_a_cancelled_task(tmp_path: Path) -> None:
     path = tmp_path / "running"
-    with Web() as web:
+    with Web(RINGBACK_TERMINATE="*") as web:
         run = call(web.url, "misbehaving_tasks.count_and_sleep", str(path), 60, Prefer="respond-async").json["id"]
         until(path.exists)
         get(web.url, f"/v1/runs/{run}?terminate=true", method="DELETE")

@@ -19,6 +19,8 @@ HEARTBEAT = 10.0
 class Events(ApiHandler):
     """The events of one run."""
 
+    takes_tickets = True
+
     async def get(self, run_id: str) -> None:
         """Send all events, or those after ``Last-Event-ID``, until the run ends."""
         run = await self.find(run_id)
@@ -27,7 +29,6 @@ class Events(ApiHandler):
             self.set_status(204)  # which tells an EventSource not to come back
             return
         self.set_header("Content-Type", "text/event-stream")
-        self.set_header("Cache-Control", "no-store")
         self.set_header("X-Accel-Buffering", "no")  # nginx would keep the events back
         with suppress(RingbackError, StreamClosedError):  # the client has gone, or the run was refused
             await self._follow(run, last)

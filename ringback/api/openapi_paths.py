@@ -29,7 +29,15 @@ from ringback.api.openapi_schemas import (
 SECONDS = {"type": "number", "minimum": 0, "maximum": 10**9}
 OBJECT = {"type": "object"}
 FOUND = {"200": answer(ref("Run"), "it has ended"), "202": answer(ref("Run"), "it goes on")} | problems(FINDING)
-TERMINATE = query("terminate", {"enum": ["true", "false"]}, "stop it even if it is running")
+FLAG = {"enum": ["true", "false"]}
+CANCEL = [
+    query("terminate", FLAG, "stop it even if it is running"),
+    query("forget", FLAG, "erase all that is kept of it"),
+]
+TICKET = {"ticket": TEXT, "expires_in": {"type": "integer", "description": "seconds"}}
+TICKETS = {"201": answer({"type": "object", "properties": TICKET, "required": [*TICKET]}, "a ticket")} | problems(
+    {429: CALLING[429]}
+)
 LAST_EVENT = header("Last-Event-ID", {"type": "string", "pattern": "^[0-9]{0,9}$"})
 EVENTS = {
     "200": {"description": "the events", "content": {"text/event-stream": {}}},
@@ -68,13 +76,14 @@ DETAILS: dict[tuple[str, str], Callable[[Calls], Document]] = {
     ("/v1/tasks/{name}", "POST"): _does("tasks", CALL_RESPONSES, parameters=[*CALL_HEADERS, KEY]),
     ("/v1/runs/{id}", "GET"): _does("runs", FOUND, parameters=[query("wait", SECONDS, "seconds to wait for its end")]),
     ("/v1/runs/{id}", "PUT"): _put,
-    ("/v1/runs/{id}", "DELETE"): _does("runs", FOUND, parameters=[TERMINATE]),
+    ("/v1/runs/{id}", "DELETE"): _does("runs", {**FOUND, "204": {"description": "erased"}}, parameters=CANCEL),
     ("/v1/runs/{id}/events", "GET"): _does("runs", EVENTS, parameters=[LAST_EVENT]),
     ("/v1/canvas", "POST"): _does("tasks", CALL_RESPONSES, parameters=[*CALL_HEADERS, KEY], requestBody=CANVAS_BODY),
     ("/v1/queues", "GET"): _does(
         "operations",
         {"200": answer(QUEUES, "the queues that exist")} | problems({503: "the broker cannot be asked"}),
     ),
+    ("/v1/tickets", "POST"): _does("operations", TICKETS),
     ("/livez", "GET"): _does("operations", {"200": answer(OBJECT, "yes")} | problems({})),
     ("/readyz", "GET"): _does("operations", {"200": answer(OBJECT, "yes")} | problems({503: "no"})),
     ("/metrics", "GET"): _does("operations", METRICS),

@@ -87,7 +87,7 @@ class GatewayCollector:
         yield GaugeMetricFamily("ringback_runs", "Runs that are known, ended or not.", len(gateway.runs))
         yield from self._queues()
         ended = CounterMetricFamily("ringback_runs_ended", "Runs that have ended.", labels=["task", "state"])
-        for (task, state), count in gateway.runs.ended.items():
+        for (task, state), count in gateway.runs.ended.counts.items():
             ended.add_metric([task, state], count)
         yield ended
 

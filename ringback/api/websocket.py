@@ -66,6 +66,7 @@ class Socket(Calls, WebSocketHandler):
     """One WebSocket, and the runs that are open on it."""
 
     scopes: ClassVar[dict[str, str]] = {"GET": "call"}
+    takes_tickets = True
 
     def initialize(self, gateway: Gateway) -> None:
         """Take the route's argument, as Tornado's ``initialize``."""

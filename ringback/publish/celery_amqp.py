@@ -117,15 +117,18 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
             queue = options.get("queue")
             self._admit(message.headers["id"], getattr(queue, "name", queue))
             sample = send(self, name, message, **options)
-            if template_key is not None and len(self._templates) < MAX_TEMPLATES:
+            if template_key is not None:
                 self._keep_template(template_key, sample, options.get("serializer"))
 
         return send_task_message
 
     def _keep_template(self, key: object, sample: Message, serializer: str | None) -> None:
         template = MessageTemplate.of(sample, serializer or self.app.conf.task_serializer)
-        if template is not None:
-            self._templates[key] = template
+        if template is None:
+            return
+        if len(self._templates) >= MAX_TEMPLATES:
+            del self._templates[next(iter(self._templates))]
+        self._templates[key] = template
 
     def publish(self, body: Any, **options: Any) -> Message:
         """Make the message of a task and hand it over. Celery's sender calls this in the place of ``kombu.Producer``.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 #: The last events that are kept: so many, of so many bytes together. More would let a talkative task fill the memory.
 EVENTS_KEPT = 1000
-BYTES_KEPT = 2**18
+BYTES_KEPT = 2**20
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ ended it is kept for polls and for repeated requests, for a time and within a li
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -29,6 +28,7 @@ from ringback.errors import (
     UnknownRun,
 )
 from ringback.runs.background import Background
+from ringback.runs.ended_runs import EndedRuns
 from ringback.runs.ending import end
 from ringback.runs.peers import NoPeers, Peers
 from ringback.runs.retention import Retention
@@ -51,7 +51,7 @@ class RunRegistry:
         self._retention = Retention(self._settings.keep, self._settings.keep_bytes)
         self.peers: Peers = NoPeers()  #: the processes that share their runs with this one
         self._background = Background("a run")
-        self.ended: Counter[tuple[str, str]] = Counter()  #: how many runs have ended, by task and state
+        self.ended = EndedRuns(lambda task: task in switchboard.app.tasks)
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -168,7 +168,7 @@ class RunRegistry:
             self.refuse(run, error)
             return
         end(run, future, self._settings.result_limit)
-        self.keep(run)
+        self.keep(run, error)
         if isinstance(error, DeadlineExceeded) and not isinstance(error, TaskExpired):
             for call_id in run.calls:
                 self._switchboard.cancel(call_id)
@@ -187,9 +187,12 @@ class RunRegistry:
             run.refuse(error)
             self.peers.forget(run)
 
-    def keep(self, run: Run) -> None:
-        """Keep a run that has ended, and drop those whose time is over."""
-        self.ended[run.task, run.state.shown] += 1
+    def keep(self, run: Run, error: BaseException | None = None) -> None:
+        """Keep a run that has ended, and drop those whose time is over.
+
+        :param error: what its call has ended with, if not with a result.
+        """
+        self.ended.add(run, error)
         run.on_growth = None
         self._retention.add(run.key, run.size)
         self._drop_old()
@@ -209,7 +212,8 @@ class RunRegistry:
         if submission.canvas is not None:
             await self._watch(run, submit_canvas(run, submission.canvas, self._switchboard, lifetime))
         else:
-            await self._watch(run, submit_call(run, self._switchboard, lifetime, submission))
+            exists = self.ended.exists(run.task)
+            await self._watch(run, submit_call(run, self._switchboard, lifetime, submission, exists))
 
     async def _watch(self, run: Run, outcome: Any) -> None:
         """End the run as its outcome says, once it has one."""

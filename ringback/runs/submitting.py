@@ -22,14 +22,15 @@ logger = logging.getLogger(__name__)
 
 
 async def submit_call(
-    run: Run, switchboard: Switchboard, lifetime: float, submission: Submission | None = None
+    run: Run, switchboard: Switchboard, lifetime: float, submission: Submission | None = None, exists: bool = True
 ) -> asyncio.Future[Any]:
     """Wait for the result of a run, which is published first if there is a submission; returns its outcome.
 
+    :param exists: whether the task is known to exist, so that a template of its messages may be kept.
     :raises RingbackError: it was not made.
     """
     watch = Watch(run.call_id, partial(_on_update, run), partial(run.apply, Event.CONFIRMED))
-    publish = partial(_send, switchboard.app, submission, run.call_id) if submission is not None else None
+    publish = partial(_send, switchboard.app, submission, run.call_id, exists) if submission is not None else None
     # A run that its caller wants dropped may go silently; of any other a worker must report that it has expired.
     dropped = submission is not None and submission.cancel_after is not None
     [call] = await switchboard.submit([watch], lifetime, publish, reports_expiry=not dropped)
@@ -37,11 +38,13 @@ async def submit_call(
     return call.future
 
 
-def _send(app: Celery, submission: Submission, call_id: str) -> None:
+def _send(app: Celery, submission: Submission, call_id: str, exists: bool) -> None:
     call = submission.call
     options = {**call.options, "task_id": call_id, "serializer": "json", "headers": call.headers or None}
     if submission.cancel_after is not None:
         options.setdefault("expires", submission.cancel_after)
+    if not exists:
+        options["retries"] = 0  # as Celery has it, but given, which is so unusual that the message has no template
     task = app.tasks.get(call.task)
     if task is not None:
         task.apply_async(call.args, call.kwargs, **options)

@@ -129,6 +129,12 @@ class Settings:
         values.networks,
         "The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: `127.0.0.1 10.0.0.0/8`.",
     )
+    ticket_key: str = setting(
+        "RINGBACK_TICKET_KEY",
+        "",
+        values.text,
+        "A secret that signs tickets, the same on all machines that serve together; by default each has its own.",
+    )
     tasks: tuple[str, ...] | None = setting(
         "RINGBACK_TASKS",
         None,

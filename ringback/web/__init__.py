@@ -11,9 +11,11 @@ from ringback.web.handlers import HeldRequest, NotFound, RequestHandler, asynchr
 from ringback.web.server import serve
 from ringback.web.sockets import listen
 from ringback.web.supervisor import ProcessContext, fork
+from ringback.web.tickets import LIFETIME, tickets_in
 
 __all__ = [
     "ANYBODY",
+    "LIFETIME",
     "NO_PAGE",
     "PROBLEM",
     "TRACE",
@@ -34,5 +36,6 @@ __all__ = [
     "matches",
     "serve",
     "start_worker",
+    "tickets_in",
     "trace",
 ]

@@ -20,10 +20,11 @@ from tornado.web import HTTPError
 
 from ringback.calls import Call, current_holder
 from ringback.errors import ClientGone, RingbackError, ShuttingDown, TooManyFailures, Unauthorized
-from ringback.web.access import ANYBODY, Access, Caller, RateLimit, access_in
+from ringback.web.access import ANYBODY, Caller, RateLimit, access_in
 from ringback.web.addresses import network_of
 from ringback.web.answer_headers import SAFE
 from ringback.web.error_answers import AnswersErrors, answer_error
+from ringback.web.tickets import tickets_in
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +75,10 @@ class HeldRequest:
                 request.handler.on_drain()
 
     @classmethod
-    def recheck(cls, access: Access) -> None:
+    def recheck(cls) -> None:
         """Tell the requests whose caller is not known any more, since the tokens have changed."""
         for request in list(cls._all):
-            if isinstance(request.handler, RequestHandler) and not request.handler.is_still_allowed(access):
+            if isinstance(request.handler, RequestHandler) and not request.handler.is_still_allowed():
                 request.handler.on_caller_removed()
 
     @property
@@ -142,6 +143,7 @@ class RequestHandler(AnswersErrors):
 
     deadline: float | None = None  #: seconds for each call made here; ``None`` for the setting RINGBACK_DEADLINE
     open_to_all = False  #: whether requests are answered without a token, where tokens are set
+    takes_tickets = False  #: whether ``?ticket=`` may stand for the token: see ``tickets``
     scopes: ClassVar[dict[str, str]] = {}  #: by method; ``call`` for all others
     caller: Caller = ANYBODY
 
@@ -168,7 +170,7 @@ class RequestHandler(AnswersErrors):
         if self.settings.get("draining"):
             raise ShuttingDown("this process is shutting down")
         if not self.is_public(self.request):
-            self.caller = self.authenticate(self.request, access_in(self.settings))
+            self.caller = self.authenticate(self.request, self.settings)
 
     @classmethod
     def is_public(cls, request: HTTPServerRequest) -> bool:
@@ -176,25 +178,31 @@ class RequestHandler(AnswersErrors):
         return cls.open_to_all or request.method == "OPTIONS"
 
     @classmethod
-    def authenticate(cls, request: HTTPServerRequest, access: Access) -> Caller:
+    def authenticate(cls, request: HTTPServerRequest, settings: dict[str, Any]) -> Caller:
         """Find the caller of a request to this handler. Its body may be still under way.
+
+        :param settings: of the application.
 
         :raises Unauthorized: it has no known token.
         :raises TooManyFailures: so it is, and its address has sent wrong tokens too often.
         :raises Forbidden: its token has not the scope that it needs.
         """
         try:
-            caller = access.caller(request.headers.get("Authorization"))
+            ticket = request.query_arguments.get("ticket") if cls.takes_tickets else None
+            if ticket is not None and "Authorization" not in request.headers:
+                caller = tickets_in(settings).take(ticket[0].decode("latin-1"))
+            else:
+                caller = access_in(settings).caller(request.headers.get("Authorization"))
         except Unauthorized:
             _failures.spend(network_of(request.remote_ip or ""))
             raise
         caller.require(cls.scopes.get(request.method or "", "call"))
         return caller
 
-    def is_still_allowed(self, access: Access) -> bool:
-        """Whether the request would be let in now as it was."""
+    def is_still_allowed(self) -> bool:
+        """Whether the request would be let in now as it was; one with a ticket would not."""
         try:
-            return self.is_public(self.request) or self.authenticate(self.request, access) == self.caller
+            return self.is_public(self.request) or self.authenticate(self.request, self.settings) == self.caller
         except RingbackError:
             return False
 

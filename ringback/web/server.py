@@ -13,6 +13,7 @@ import tornado.web
 
 from ringback.calls import Switchboard
 from ringback.errors import BadSetting
+from ringback.web import tickets
 from ringback.web.access import SETTING, Access, Tokens, access_of, check_address
 from ringback.web.error_answers import answering_errors
 from ringback.web.handlers import HeldRequest, RequestHandler
@@ -20,6 +21,7 @@ from ringback.web.http_server import BoundedHTTPServer
 from ringback.web.loop import Loop
 from ringback.web.sockets import listen
 from ringback.web.supervisor import ProcessContext
+from ringback.web.tickets import Tickets
 from ringback.wire import relieve_the_garbage_collector
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,9 @@ def serve(
     access = access_of(switchboard, access)
     check_address(switchboard.settings, access, address)
     application.settings[SETTING] = access
-    _prepare_handlers(application, access)
+    if switchboard.settings.ticket_key:
+        application.settings[tickets.SETTING] = Tickets(switchboard.settings.ticket_key.encode())
+    _prepare_handlers(application)
     life = _serve(application, switchboard, port, address, example, context)
     if sys.version_info < (
         3,
@@ -61,7 +65,7 @@ def serve(
         runner.run(life)
 
 
-def _prepare_handlers(application: tornado.web.Application, access: Access) -> None:
+def _prepare_handlers(application: tornado.web.Application) -> None:
     """Have every handler answer a ``RingbackError`` with its own status, Tornado's plain handlers included.
 
     A request with a body is authenticated before the body is read.
@@ -71,7 +75,7 @@ def _prepare_handlers(application: tornado.web.Application, access: Access) -> N
     def get_handler_delegate(request: Any, target_class: type[Any], *args: Any, **kwargs: Any) -> Any:
         has_body = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
         if has_body and issubclass(target_class, RequestHandler) and not target_class.is_public(request):
-            target_class.authenticate(request, access)
+            target_class.authenticate(request, application.settings)
         return delegate(request, answering_errors(target_class), *args, **kwargs)  # type: ignore[arg-type]
 
     application.get_handler_delegate = get_handler_delegate  # type: ignore[method-assign]
@@ -117,7 +121,7 @@ def _reload(tokens: Tokens) -> None:
         logger.error("the tokens stay as they were: %s", error)
     else:
         logger.info("RINGBACK_TOKENS_FILE is read again")
-        HeldRequest.recheck(tokens)
+        HeldRequest.recheck()
 
 
 def _announce(sock: socket.socket, example: str) -> None:
