@@ -149,5 +149,8 @@ def _hash(element: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline[1].encode()).digest()).decode()}'"
 
 
-#: The page loads nothing, connects only to its own origin, and runs only its own script.
-POLICY = f"default-src 'none'; connect-src 'self'; script-src {_hash('script')}; style-src {_hash('style')}"
+#: The page loads nothing, connects only to its own origin, runs only its own script, and is shown in no frame.
+POLICY = (
+    f"default-src 'none'; connect-src 'self'; script-src {_hash('script')}; style-src {_hash('style')};"
+    " frame-ancestors 'none'; base-uri 'none'"
+)

@@ -19,6 +19,9 @@ PAGE = """<!doctype html>
 <body><div id="ui"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body>
 </html>
 """
+#: The page loads nothing from another host, and is shown in no frame.
+POLICY = "default-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+
 START = """(async () => {
   let token = "";
   const authorized = (request) => {
@@ -38,7 +41,7 @@ class Page(RequestHandler):
 
     def get(self) -> None:
         """Answer with the page, whose policy forbids to load anything from another host."""
-        self.set_header("Content-Security-Policy", "default-src 'self' data:; style-src 'self' 'unsafe-inline'")
+        self.set_header("Content-Security-Policy", POLICY)
         self.write(PAGE)
 
 

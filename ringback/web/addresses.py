@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
-from urllib.parse import urlsplit
 
 from ringback.errors import MisdirectedRequest
 
 logger = logging.getLogger(__name__)
+
+#: A host, and perhaps a port (RFC 3986, 3.2.2). An underscore is no letter of a host name, but of a proxy's upstream.
+HOST = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]+)?")
 
 
 def is_loopback(host: str) -> bool:
@@ -58,10 +61,10 @@ class HostCheck:
             )
 
     def _look(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        found = HOST.fullmatch(host)
+        if found is None:
             return False
+        name = (found["name"] or found["ipv6"]).lower()
         return is_loopback(name) or name in self._names or host.lower() in self._names
 
 

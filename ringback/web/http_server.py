@@ -56,7 +56,7 @@ class BoundedHTTPServer(HTTPServer):
         self.bytes_under_way = 0
         self.proxies = Proxies(settings.proxies, guarded or settings.open_to_all)
         self.hosts = HostCheck(settings.hosts) if settings.hosts or not (guarded or settings.open_to_all) else None
-        limit = min(settings.connection_limit, raise_descriptor_limit() - RESERVED)
+        limit = min(settings.connection_limit, max(RESERVED, raise_descriptor_limit() - RESERVED))
         self.connections = Connections(limit, settings.write_timeout, self._connect)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
