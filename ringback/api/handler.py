@@ -73,6 +73,7 @@ class ApiHandler(RequestHandler):
         :returns: the run, and whether it was there before.
         :raises ClientGone: the client has gone meanwhile.
         """
+        self.audited = {"event": "call", "task": submission.call.task, "run": submission.run_id}
         self._run, repeated = await self.gateway.runs.submit(submission, self)
         self._check_client()
         return self._run, repeated
@@ -90,6 +91,7 @@ class ApiHandler(RequestHandler):
 
     def on_finish(self) -> None:
         """Leave the run. Tornado calls this when the request is answered."""
+        super().on_finish()
         if self._run is not None:
             self.gateway.runs.leave(self._run, self)
 

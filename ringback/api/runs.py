@@ -46,6 +46,7 @@ class OneRun(Calls):
         """Cancel it; ``?terminate=true`` stops it even if it is running, ``?forget=true`` erases all that is kept."""
         terminate, forget = self._flag("terminate"), self._flag("forget")
         run = await self.find(run_id)
+        self.audited = {"event": "erase" if forget else "cancel", "task": run.task, "run": run_id}
         if terminate:
             self.gateway.check_terminate(run)
         self.gateway.runs.cancel(run, terminate)

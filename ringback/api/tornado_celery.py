@@ -92,7 +92,9 @@ class RevokeTask(Calls):
 
     async def delete(self, run_id: str) -> None:
         """Cancel a run, unless it is running."""
-        self.gateway.runs.cancel(await self.find(run_id))
+        run = await self.find(run_id)
+        self.audited = {"event": "cancel", "task": run.task, "run": run_id}
+        self.gateway.runs.cancel(run)
         self.answer(json.dumps({"task-id": run_id}))
 
 

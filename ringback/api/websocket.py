@@ -101,6 +101,7 @@ class Socket(Calls, WebSocketHandler):
             else:
                 await self._call(read_json(text, SocketCall))
         except RingbackError as error:
+            self._audit({"event": "refuse"}, error.status)
             await self._send(client_id, None, "error", to_json(error.problem()))
 
     def on_drain(self) -> None:
@@ -138,6 +139,7 @@ class Socket(Calls, WebSocketHandler):
         submission = Submission(self.caller.name, checked, key=call.key, cancel_after=call.cancel_after)
         self.gateway.rate.spend(self.caller.name)
         run, _ = await self.gateway.runs.submit(submission, self)
+        self._audit({"event": "call", "task": run.task, "run": run.run_id}, run.state.shown)
         self._open_runs[call.id] = run
         follower = asyncio.create_task(self._follow(call.id, run))
         self._followers.add(follower)
@@ -151,6 +153,11 @@ class Socket(Calls, WebSocketHandler):
         if cancel.terminate:
             self.gateway.check_terminate(run)
         self.gateway.runs.cancel(run, cancel.terminate)
+        self._audit({"event": "cancel", "task": run.task, "run": run.run_id}, run.state.shown)
+
+    def _audit(self, about: dict[str, str], outcome: object) -> None:
+        if self.gateway.settings.audit:
+            self.write_audit(about, outcome)
 
     async def _follow(self, client_id: str, run: Run) -> None:
         last = 0

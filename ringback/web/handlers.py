@@ -20,6 +20,7 @@ from tornado.web import HTTPError
 
 from ringback.calls import Call, current_holder
 from ringback.errors import ClientGone, RingbackError, ShuttingDown, TooManyFailures, Unauthorized
+from ringback.web import audit
 from ringback.web.access import ANYBODY, Caller, RateLimit, access_in
 from ringback.web.addresses import network_of
 from ringback.web.answer_headers import SAFE
@@ -146,6 +147,7 @@ class RequestHandler(AnswersErrors):
     takes_tickets = False  #: whether ``?ticket=`` may stand for the token: see ``tickets``
     scopes: ClassVar[dict[str, str]] = {}  #: by method; ``call`` for all others
     caller: Caller = ANYBODY
+    audited: dict[str, str] | None = None  #: what the audit log says of the request: event, task, run
 
     def set_default_headers(self) -> None:
         """Set the headers that every answer has."""
@@ -167,10 +169,34 @@ class RequestHandler(AnswersErrors):
         :raises Forbidden: its token has not the scope that it needs.
         """
         HeldRequest.of(self)
+        if audit.SETTING in self.settings:
+            self.set_header("X-Request-ID", audit.name_request(self.request))
         if self.settings.get("draining"):
             raise ShuttingDown("this process is shutting down")
         if not self.is_public(self.request):
             self.caller = self.authenticate(self.request, self.settings)
+
+    def on_finish(self) -> None:
+        """Write a line of the audit log, if there is one. Tornado calls this when the request is answered."""
+        status = self.get_status()
+        if audit.SETTING not in self.settings or (self.audited is None and status not in audit.REFUSED):
+            return
+        about = self.audited or {}
+        if status in audit.REFUSED:
+            about = {**about, "event": "refuse"}
+        self.write_audit(about, status)
+
+    def write_audit(self, about: dict[str, str], outcome: object) -> None:
+        """Write a line of the audit log.
+
+        :param about: the event, and perhaps the task and the run.
+        """
+        unknown = self.caller is ANYBODY and access_in(self.settings).is_guarded
+        caller = None if unknown else self.caller.name
+        request = self.request
+        audit.write(
+            address=request.remote_ip, request_id=audit.name_request(request), caller=caller, outcome=outcome, **about
+        )
 
     @classmethod
     def is_public(cls, request: HTTPServerRequest) -> bool:

@@ -21,6 +21,7 @@ from tornado.iostream import IOStream
 from tornado.log import access_log
 
 from ringback.errors import RingbackError
+from ringback.web import audit
 from ringback.web.answer_headers import NO_PAGE, SAFE, for_origin, of_error, trace
 
 
@@ -40,6 +41,8 @@ class LingeringClose(httputil.HTTPMessageDelegate):
         """Write the answer, but not with ``finish()``, which closes at once (``HTTP1Connection._finish_request``)."""
         path = start_line.path.partition("?")[0]
         access_log.warning("%d %s %s (%s)", error.status, start_line.method, path, self._connection.context)
+        if audit.logger.handlers:
+            audit.write("refuse", str(self._connection.context), headers.get("X-Request-ID"), outcome=error.status)
         body = f"{json.dumps(error.problem())}\n".encode()
         fields = {**SAFE, **NO_PAGE, **of_error(error), **trace(headers), **for_origin(headers.get("Origin"), origins)}
         answer = httputil.HTTPHeaders({**fields, "Connection": "close", "Content-Length": str(len(body))})

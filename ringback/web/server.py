@@ -13,7 +13,7 @@ import tornado.web
 
 from ringback.calls import Switchboard
 from ringback.errors import BadSetting
-from ringback.web import tickets
+from ringback.web import audit, tickets
 from ringback.web.access import SETTING, Access, Tokens, access_of, check_address
 from ringback.web.error_answers import answering_errors
 from ringback.web.handlers import HeldRequest, RequestHandler
@@ -53,6 +53,9 @@ def serve(
     application.settings[SETTING] = access
     if switchboard.settings.ticket_key:
         application.settings[tickets.SETTING] = Tickets(switchboard.settings.ticket_key.encode())
+    if switchboard.settings.audit:
+        application.settings[audit.SETTING] = True
+        audit.start()
     _prepare_handlers(application)
     life = _serve(application, switchboard, port, address, example, context)
     if sys.version_info < (
