@@ -25,9 +25,9 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 import ringback
 from examples import tasks
+from ringback import HeldRequest
 from ringback.api.handler import read_json
 from ringback.errors import RingbackError, ShuttingDown
-from ringback.web.handlers import HeldRequest
 
 PAGE = Path(__file__).with_suffix(".html").read_text()
 

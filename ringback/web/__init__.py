@@ -7,7 +7,8 @@
 from ringback.web.access import ANYBODY, Access, Caller, RateLimit, Tokens, access_of, check_address, matches
 from ringback.web.answer_headers import NO_PAGE, PROBLEM, TRACE, for_origin, trace
 from ringback.web.embedded_worker import start_worker
-from ringback.web.handlers import HeldRequest, NotFound, RequestHandler, asynchronous
+from ringback.web.handlers import NotFound, RequestHandler, asynchronous
+from ringback.web.held_request import HeldRequest
 from ringback.web.server import serve
 from ringback.web.sockets import listen
 from ringback.web.supervisor import ProcessContext, fork

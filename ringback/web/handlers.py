@@ -9,106 +9,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable
 from typing import Any, ClassVar
-from weakref import WeakSet
 
 import tornado.web
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 
-from ringback.calls import Call, current_holder
-from ringback.errors import ClientGone, RingbackError, ShuttingDown, TooManyFailures, Unauthorized
+from ringback.errors import RingbackError, ShuttingDown, TooManyFailures, Unauthorized
 from ringback.web import audit
 from ringback.web.access import ANYBODY, Caller, RateLimit, access_in
 from ringback.web.addresses import network_of
 from ringback.web.answer_headers import SAFE
 from ringback.web.error_answers import AnswersErrors, answer_error
+from ringback.web.held_request import HeldRequest
 from ringback.web.tickets import tickets_in
-
-logger = logging.getLogger(__name__)
 
 #: The wrong tokens of each address: ten at once, then one a second. A right token of the same address always works, so
 #: that a client with an old token does not lock out its neighbours.
 _failures = RateLimit(1.0, TooManyFailures, burst=10.0)
-
-
-class HeldRequest:
-    """A request that is held open: the ``Holder`` of the calls that are made to answer it."""
-
-    __slots__ = "__weakref__", "_calls", "handler"
-
-    #: All that are not answered yet, and some that are: see ``held``.
-    _all: ClassVar[WeakSet[HeldRequest]] = WeakSet()
-
-    def __init__(self, handler: tornado.web.RequestHandler) -> None:
-        self.handler = handler
-        self._calls: tuple[Call, ...] = ()
-        handler.request.connection.set_close_callback(self._on_client_gone)  # type: ignore[union-attr]
-        self._all.add(self)
-
-    @classmethod
-    def of(cls, handler: tornado.web.RequestHandler) -> HeldRequest:
-        """The held request of this handler. It is made and put into the running context if there is none yet."""
-        holder = current_holder.get()
-        if isinstance(holder, cls) and holder.handler is handler:
-            return holder
-        request = cls(handler)
-        current_holder.set(request)
-        return request
-
-    @classmethod
-    def held(cls) -> int:
-        """How many requests wait for their answer."""
-        return sum(request.is_open for request in cls._all)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it waits for its answer."""
-        return getattr(self.handler, "is_open", not self.handler._finished)
-
-    @classmethod
-    def drain(cls) -> None:
-        """Tell the requests that last, such as WebSockets, that the process is about to end."""
-        for request in list(cls._all):
-            if isinstance(request.handler, RequestHandler):
-                request.handler.on_drain()
-
-    @classmethod
-    def recheck(cls) -> None:
-        """Tell the requests whose caller is not known any more, since the tokens have changed."""
-        for request in list(cls._all):
-            if isinstance(request.handler, RequestHandler) and not request.handler.is_still_allowed():
-                request.handler.on_caller_removed()
-
-    @property
-    def deadline(self) -> float | None:
-        """Seconds for each call, as the handler has it."""
-        return getattr(self.handler, "deadline", None)
-
-    def waits_for(self, call: Call) -> None:
-        """Remember a call, to drop it when the client goes."""
-        self._calls = (*(other for other in self._calls if other.is_waiting), call)
-
-    def fail(self, error: BaseException) -> None:
-        """Answer with an error, unless the answer has been finished."""
-        if self.handler._finished:
-            if not isinstance(error, ClientGone):
-                logger.error("an error after the answer of %s", self.handler.request.path, exc_info=error)
-            return
-        exc_info = (type(error), error, error.__traceback__)
-        if isinstance(error, RingbackError) and not isinstance(self.handler, AnswersErrors):  # not served by ``serve``
-            answer_error(self.handler, error)
-            return
-        self.handler.log_exception(*exc_info)
-        self.handler.send_error(error.status_code if isinstance(error, HTTPError) else 500, exc_info=exc_info)
-
-    def _on_client_gone(self) -> None:
-        self._all.discard(self)
-        for call in self._calls:
-            call.abandon(ClientGone("the client has gone", call.id))
-        self.handler.on_connection_close()
 
 
 def asynchronous(method: Callable[..., object]) -> Callable[..., None]:

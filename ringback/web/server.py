@@ -16,7 +16,8 @@ from ringback.errors import BadSetting
 from ringback.web import audit, tickets
 from ringback.web.access import SETTING, Access, Tokens, access_of, check_address
 from ringback.web.error_answers import answering_errors
-from ringback.web.handlers import HeldRequest, RequestHandler
+from ringback.web.handlers import RequestHandler
+from ringback.web.held_request import HeldRequest
 from ringback.web.http_server import BoundedHTTPServer
 from ringback.web.loop import Loop
 from ringback.web.sockets import listen
@@ -124,7 +125,9 @@ def _reload(tokens: Tokens) -> None:
         logger.error("the tokens stay as they were: %s", error)
     else:
         logger.info("RINGBACK_TOKENS_FILE is read again")
-        HeldRequest.recheck()
+        for handler in HeldRequest.handlers():
+            if isinstance(handler, RequestHandler) and not handler.is_still_allowed():
+                handler.on_caller_removed()
 
 
 def _announce(sock: socket.socket, example: str) -> None:
@@ -136,7 +139,9 @@ def _announce(sock: socket.socket, example: str) -> None:
 async def _drain(application: tornado.web.Application, server: BoundedHTTPServer, switchboard: Switchboard) -> None:
     application.settings["draining"] = True
     server.stop()
-    HeldRequest.drain()
+    for handler in HeldRequest.handlers():
+        if isinstance(handler, RequestHandler):
+            handler.on_drain()
     logger.info("shutting down: %d requests held", HeldRequest.held())
     loop = asyncio.get_running_loop()
     end = loop.time() + switchboard.settings.grace

@@ -210,7 +210,7 @@ class Inside(ringback.RequestHandler):
             "pending": sum(len(table) for table in backend._pending_results),
             "buffered": len(backend._pending_messages),
             "chatting": len(examples.chat.Chat.room.members),
-            "held": ringback.web.handlers.HeldRequest.held() - 1,
+            "held": ringback.HeldRequest.held() - 1,
             "backends": len([thing for thing in gc.get_objects() if isinstance(thing, type(backend))]),
             "drainers": len([thing for thing in gc.get_objects() if isinstance(thing, ReplyDrainer)]),
         }
@@ -227,7 +227,7 @@ class Held(ringback.RequestHandler):
     """Reports the id of this process, and how many requests it holds."""
 
     def get(self) -> None:
-        self.write({"pid": os.getpid(), "held": ringback.web.handlers.HeldRequest.held() - 1})
+        self.write({"pid": os.getpid(), "held": ringback.HeldRequest.held() - 1})
 
 
 HANDLERS = [
