@@ -29,10 +29,11 @@ if TYPE_CHECKING:
         RingbackError,
         ShuttingDown,
         TaskFailed,
+        Unauthorized,
         UnreadableReply,
     )
     from ringback.loop_queue import LoopQueue
-    from ringback.web import HeldRequest, NotFound, RequestHandler, asynchronous, serve
+    from ringback.web import Access, Caller, HeldRequest, NotFound, RequestHandler, asynchronous, serve
     from ringback.web import embedded_worker as embedded
 
 #: The names that an application imports from here, by the module that each comes from.
@@ -41,10 +42,10 @@ _EXPORTS = {
     "ringback.calls": "Call Switchboard call install",
     "ringback.errors": (
         "BadArguments BadSetting BrokerUnavailable ClientGone DeadlineExceeded NoResult OutboxFull PublishUnconfirmed"
-        " Refused RepliesUnavailable RingbackError ShuttingDown TaskFailed UnreadableReply"
+        " Refused RepliesUnavailable RingbackError ShuttingDown TaskFailed Unauthorized UnreadableReply"
     ),
     "ringback.loop_queue": "LoopQueue",
-    "ringback.web": "HeldRequest NotFound RequestHandler asynchronous serve",
+    "ringback.web": "Access Caller HeldRequest NotFound RequestHandler asynchronous serve",
 }
 _MODULES = {
     "api": "ringback.api",
@@ -55,10 +56,12 @@ _MODULES = {
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names.split()}
 
 __all__ = [
+    "Access",
     "BadArguments",
     "BadSetting",
     "BrokerUnavailable",
     "Call",
+    "Caller",
     "ClientGone",
     "DeadlineExceeded",
     "HeldRequest",
@@ -74,6 +77,7 @@ __all__ = [
     "ShuttingDown",
     "Switchboard",
     "TaskFailed",
+    "Unauthorized",
     "UnreadableReply",
     "api",
     "asynchronous",

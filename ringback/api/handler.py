@@ -6,10 +6,9 @@ import asyncio
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -17,7 +16,7 @@ from tornado.httputil import HTTPHeaders
 
 from ringback.api.arguments import problems, shorten
 from ringback.api.gateway import Gateway
-from ringback.errors import BadRequest, ClientGone, Forbidden, UnsupportedMediaType
+from ringback.errors import BadRequest, ClientGone, UnsupportedMediaType
 from ringback.runs import Run, Submission
 from ringback.web import NO_PAGE, PROBLEM, TRACE, RequestHandler, for_origin, trace
 
@@ -45,13 +44,8 @@ class ApiHandler(RequestHandler):
             self._headers[name] = value
 
     def prepare(self) -> None:
-        """Hold the request, and find out whose it is.
-
-        :raises Unauthorized: the request has no known token.
-        :raises Forbidden: its token may not do this, or a page of an origin that is not allowed asks.
-        """
+        """Hold the request, and find out whose it is, as ``RequestHandler.prepare``."""
         self._received = asyncio.get_running_loop().time()
-        self._check_origin()
         super().prepare()
 
     def options(self, *_: str) -> None:
@@ -164,16 +158,15 @@ class ApiHandler(RequestHandler):
         """Seconds since the request arrived."""
         return asyncio.get_running_loop().time() - self._received
 
+    @property
+    def origins(self) -> Collection[str]:
+        """The origins whose pages may ask."""
+        return self.gateway.settings.cors
+
     def _allow_origin(self) -> None:
         """Have a page of an allowed origin read the answer."""
         for name, value in for_origin(self.header("Origin"), self.gateway.settings.cors).items():
             self.set_header(name, value)
-
-    def _check_origin(self) -> None:
-        origin = self.header("Origin")
-        if origin is None or origin in self.gateway.settings.cors or urlsplit(origin).netloc == self.request.host:
-            return
-        raise Forbidden(f"pages of {origin} may not call: RINGBACK_CORS names those that may")
 
     def _methods(self) -> list[str]:
         return [name for name in self.SUPPORTED_METHODS if getattr(type(self), name.lower()) is not _UNIMPLEMENTED]

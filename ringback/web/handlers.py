@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
 import tornado.web
@@ -23,6 +23,7 @@ from ringback.web.addresses import network_of
 from ringback.web.answer_headers import SAFE
 from ringback.web.error_answers import AnswersErrors, answer_error
 from ringback.web.held_request import HeldRequest
+from ringback.web.pages import ORIGINS, check_page
 from ringback.web.tickets import tickets_in
 
 #: The wrong tokens of each address: ten at once, then one a second. A right token of the same address always works, so
@@ -85,15 +86,23 @@ class RequestHandler(AnswersErrors):
 
         :raises ShuttingDown: this process takes no more requests.
         :raises Unauthorized: it has no known token.
-        :raises Forbidden: its token has not the scope that it needs.
+        :raises Forbidden: its token has not the scope that it needs, or a page of an origin that is not allowed asks.
         """
         HeldRequest.of(self)
         if audit.SETTING in self.settings:
             self.set_header("X-Request-ID", audit.name_request(self.request))
         if self.settings.get("draining"):
             raise ShuttingDown("this process is shutting down")
+        if self.request.method == "OPTIONS" or not self.is_public(self.request):
+            check_page(self.request, self.origins)
         if not self.is_public(self.request):
             self.caller = self.authenticate(self.request, self.settings)
+
+    @property
+    def origins(self) -> Collection[str]:
+        """The origins whose pages may ask, beside the own origin."""
+        origins: Collection[str] = self.settings.get(ORIGINS, ())
+        return origins
 
     def on_finish(self) -> None:
         """Write a line of the audit log, if there is one. Tornado calls this when the request is answered."""

@@ -20,6 +20,7 @@ from ringback.web.handlers import RequestHandler
 from ringback.web.held_request import HeldRequest
 from ringback.web.http_server import BoundedHTTPServer
 from ringback.web.loop import Loop
+from ringback.web.pages import ORIGINS
 from ringback.web.sockets import listen
 from ringback.web.supervisor import ProcessContext
 from ringback.web.tickets import Tickets
@@ -54,6 +55,7 @@ def serve(
     application.settings[SETTING] = access
     if switchboard.settings.ticket_key:
         application.settings[tickets.SETTING] = Tickets(switchboard.settings.ticket_key.encode())
+    application.settings[ORIGINS] = switchboard.settings.cors
     if switchboard.settings.audit:
         application.settings[audit.SETTING] = True
         audit.start()
