@@ -157,8 +157,15 @@ class RateLimit:
         if left < min(count, self._most):
             raise self._error(f"no more than {self._rate:g} a second")
         self._buckets[name] = left - count, now
-        while len(self._buckets) > BUCKETS_KEPT:
-            self._buckets.popitem(last=False)
+        self._forget_full(now)
+
+    def _forget_full(self, now: float) -> None:
+        """Forget the buckets that are full again, which are as if they had never been used."""
+        while self._buckets:
+            name, (left, since) = next(iter(self._buckets.items()))
+            if left + (now - since) * self._rate < self._most and len(self._buckets) <= BUCKETS_KEPT:
+                return
+            del self._buckets[name]
 
 
 _ACCESS: WeakKeyDictionary[Switchboard, Access] = WeakKeyDictionary()

@@ -20,7 +20,8 @@ from waiting import until_async
 T = TypeVar("T")
 
 #: What a process may still hold after all requests are answered: see ``/inside``.
-STAYS = {"templates", "chatting", "backends", "drainers"}
+STAYS = {"templates", "chatting", "backends", "drainers", "runs", "sizes", "labels", "buckets", "failures", "tickets"}
+STAYS |= {"descriptions"}
 
 
 @dataclass

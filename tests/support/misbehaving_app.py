@@ -199,6 +199,7 @@ class Inside(ringback.RequestHandler):
     def get(self) -> None:
         gc.unfreeze()  # so that the objects of the start are counted, too
         gc.collect()
+        [gateway] = [thing for thing in gc.get_objects() if isinstance(thing, ringback.api.Gateway)]
         switchboard, backend = tasks.app.AsyncResult.switchboard, tasks.app.backend
         kept = {
             "ledger": switchboard.load.waiting,
@@ -211,6 +212,13 @@ class Inside(ringback.RequestHandler):
             "buffered": len(backend._pending_messages),
             "chatting": len(examples.chat.Chat.room.members),
             "held": ringback.HeldRequest.held() - 1,
+            "runs": len(gateway.runs),
+            "sizes": len(gateway.runs._retention),
+            "labels": len({task for task, _ in gateway.runs.ended.counts}),
+            "buckets": len(gateway.rate),
+            "failures": len(ringback.web.handlers._failures),
+            "tickets": len(ringback.web.tickets_in(self.settings)),
+            "descriptions": len(gateway.descriptions),
             "backends": len([thing for thing in gc.get_objects() if isinstance(thing, type(backend))]),
             "drainers": len([thing for thing in gc.get_objects() if isinstance(thing, ReplyDrainer)]),
         }
