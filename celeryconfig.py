@@ -37,5 +37,11 @@ broker_transport_options = {}
 if broker_url.startswith(("amqp", "pyamqp")):
     broker_transport_options = {"confirm_publish": True}  # a message is published once the broker has confirmed it
 
+# Seconds after which a task is ended, so that none keeps its slot for ever.
+task_time_limit = int(os.environ.get("TASK_TIME_LIMIT") or 300)
+
+# Seconds for which results stay in Redis. They are read as soon as they are there.
+result_expires = 3600
+
 # Without this setting, Celery looks up the machine's time zone for each message that expires.
 timezone = "UTC"

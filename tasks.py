@@ -28,14 +28,18 @@ def add(x: int | str, y: int | str) -> int:
 
 @app.task(name="sleep")
 def sleep(seconds: float) -> float:
-    """Sleep that many seconds, and return the argument."""
+    """Sleep that many seconds, 60 at most, and return the argument."""
+    if not 0 <= float(seconds) <= 60:
+        raise ValueError("from 0 to 60 seconds")
     time.sleep(float(seconds))
     return seconds
 
 
 @app.task(name="count", bind=True, track_started=True)
 def count(self: Task, to: int) -> int:
-    """Count to a number, ten a second, and report each step."""
+    """Count to a number, 600 at most, ten a second, and report each step."""
+    if to > 600:
+        raise ValueError("to 600 at most")
     for number in range(1, to + 1):
         time.sleep(0.1)
         self.update_state(state="PROGRESS", meta={"counted": number})

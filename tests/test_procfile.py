@@ -90,3 +90,17 @@ def test_honcho_starts_web_and_worker(rabbitmq: RabbitMQ) -> None:
         honcho.terminate()
         assert "web.1 stopped (rc=0)" in honcho.output
         assert "worker.1 stopped (rc=0)" in honcho.output
+
+
+def test_a_task_that_takes_too_long_frees_its_slot(rabbitmq: RabbitMQ) -> None:
+    variables = {"BROKER_URL": rabbitmq.url, "TASK_QUEUE": f"limit-{os.getpid()}", "WORKER_CONCURRENCY": "1"}
+    with Worker(**variables, TASK_TIME_LIMIT="1"), Web(**variables) as web:
+        late = call(web.url, "sleep", 50)
+        assert (late.status, late.json["exception"]["class"]) == (500, "TimeLimitExceeded")
+        assert call(web.url, "add", 1, 2).json["result"] == 3
+
+
+def test_the_examples_have_bounds(embedded: Web) -> None:
+    for task, argument in (("sleep", 86_400), ("sleep", -1), ("count", 10_000)):
+        assert call(embedded.url, task, argument).json["exception"]["class"] == "ValueError"
+    assert get(embedded.url, "/sleep?seconds=86400").status == 500

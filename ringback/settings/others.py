@@ -16,5 +16,6 @@ OTHER_VARIABLES = {
     "RINGBACK_ROUTES": ("", "The template's tasks with a queue of their own: `report.*:reports sleep:slow`."),
     "WORKER_QUEUES": ("the default queue", "The queues that the template's worker takes from."),
     "WORKER_CONCURRENCY": ("500", "Tasks at once in the template's worker."),
+    "TASK_TIME_LIMIT": ("300", "Seconds after which the template's worker ends a task."),
     "DATABASE_URL": ("`sqlite:///examples.sqlite3`", "The database of the examples."),
 }
