@@ -238,3 +238,15 @@ def test_dropped_calls_do_not_run(web: Web, tmp_path: Path) -> None:
 
     run(conversation())
     assert not path.exists()
+
+
+def test_a_message_may_be_as_long_as_a_body(web: Web) -> None:
+    async def conversation() -> None:
+        async with connect(web) as socket:
+            await say(socket, id="long", task="echo", args=["x" * 1_000_000])
+            assert (await receive_until(socket, "result"))[-1]["data"]["result"] == "x" * 1_000_000
+            await socket.write_message("x" * (2**20 + 1))
+            while await asyncio.wait_for(socket.read_message(), 20) is not None:
+                pass
+
+    run(conversation())
