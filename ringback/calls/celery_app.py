@@ -16,7 +16,7 @@ from ringback.calls.call import Call, Exchange
 from ringback.errors import BadSetting
 from ringback.publish import Message, OutboxAMQP
 from ringback.replies import BACKENDS, JSON, ReplyConsumer
-from ringback.settings import Settings
+from ringback.settings import Settings, check_url, without_password
 
 
 def check_app(app: Celery) -> None:
@@ -26,7 +26,8 @@ def check_app(app: Celery) -> None:
     """
     url = str(app.conf.result_backend)
     if url.partition(":")[0] not in BACKENDS:
-        raise BadSetting(f"result backend {url!r} cannot ring back: use rpc:// or redis://")
+        raise BadSetting(f"result backend {without_password(url)!r} cannot ring back: use rpc:// or redis://")
+    check_url("RESULT_BACKEND", url)
     if app.conf.result_serializer != "json":
         raise BadSetting(f"result_serializer {app.conf.result_serializer!r}: only 'json' is read, never pickle")
     check_broker(app)

@@ -13,6 +13,8 @@ from celery.signals import celeryd_init
 from kombu.utils.imports import symbol_by_name
 
 from ringback import upgrade_guard
+from ringback.errors import BadSetting
+from ringback.settings import check_url
 from ringback.wire import read_ahead
 
 #: For every worker.
@@ -108,8 +110,25 @@ def apply(app: Celery, pool: str) -> None:
             task.Request = REQUEST
 
 
+def check_addresses(app: Celery) -> None:
+    """End the worker if an address cannot be read: the libraries would quote its password in their errors."""
+    conf = app.conf
+    brokers = [conf.broker_read_url, conf.broker_write_url]
+    nodes = [node for given in brokers for node in ([given] if isinstance(given, str) else given or [])]
+    backend = [conf.result_backend] if isinstance(conf.result_backend, str) else []
+    try:
+        for node in nodes:
+            for url in node.split(";"):
+                check_url("broker_url", url)
+        for url in backend:
+            check_url("result_backend", url)
+    except BadSetting as error:
+        raise SystemExit(f"ringback: {error}") from None  # a signal's receiver cannot end the worker otherwise
+
+
 def _on_worker(app: Celery, sender: object, instance: Any, options: dict[str, Any], **_: object) -> None:
     if instance.app is app:
+        check_addresses(app)
         app.loader.override_backends = {**BACKENDS, **app.loader.override_backends}
         apply(app, options.get("pool_cls") or options.get("pool") or app.conf.worker_pool)
 
