@@ -60,7 +60,11 @@ AMQP = (
     "amqp.method_framing:frame_writer uses _serialize_properties",
     "amqp.transport:TCPTransport._setup_transport uses _quick_recv",
     "amqp.transport:_AbstractTransport.connect uses sock",
+    "celery.app.base:Celery._connection uses amqp Connection",
     "kombu.connection:Connection.collect",
+    "kombu.connection:Connection.create_transport uses get_transport_cls",
+    "kombu.transport.pyamqp:Transport.establish_connection uses client",
+    "kombu.transport.pyamqp:SSLTransport",
     "kombu.transport.pyamqp:Transport.heartbeat_check",
 )
 

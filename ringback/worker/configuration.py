@@ -15,7 +15,7 @@ from kombu.utils.imports import symbol_by_name
 from ringback import upgrade_guard
 from ringback.errors import BadSetting
 from ringback.settings import check_url
-from ringback.wire import read_ahead
+from ringback.wire import check_certificates, read_ahead
 
 #: For every worker.
 ALWAYS = {
@@ -89,6 +89,7 @@ def configure(app: Celery) -> None:
 def apply(app: Celery, pool: str) -> None:
     """Set the defaults for a worker with this pool, as its class or Celery's name for it."""
     conf, green = app.conf, bool(_pool_class(pool).is_green)
+    check_certificates(app)
     given = conf.broker_read_url or "amqp://"  # of several nodes a list, or one string
     broker = (given if isinstance(given, str) else given[0]).partition(":")[0]
     amqp = broker in ("amqp", "amqps", "pyamqp")
