@@ -36,6 +36,9 @@ GREEN = {
 
 #: For a broker that speaks AMQP.
 AMQP = {
+    # A broker closes a channel when a task is held for longer than its ``consumer_timeout`` (RabbitMQ: 30 min), as one
+    # with a ``countdown``, or for a fault that passes. Celery's default ends the consumer, and the process stays.
+    "broker_channel_error_retry": True,
     # A silent broker is noticed after two heartbeats; Celery's default is 120 s for one. RabbitMQ advises 5 to 20.
     "broker_heartbeat": 5,
 }
