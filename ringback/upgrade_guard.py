@@ -83,6 +83,7 @@ WORKER = (
     "celery.backends.rpc:RPCBackend._to_result",
     "celery.backends.rpc:RPCBackend.destination_for",
     "celery.worker.consumer:Consumer.Blueprint.default_steps",
+    "celery.app.trace:build_tracer uses EncodeError mark_as_done",
     "celery.worker.consumer:Consumer.ensure_connected",
     "celery.worker.consumer:Consumer.on_close uses controller",
     "celery.worker.consumer:Consumer.on_connection_error_after_connected uses collect",
