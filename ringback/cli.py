@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -103,6 +104,8 @@ def _find_app(name: str) -> Celery:
     """Import the Celery app that ``--app`` names, and its tasks; without a name make one from the environment."""
     if not name:
         return _nameless_app()
+    if not re.fullmatch(r"[\w.:]+", name):
+        raise BadSetting(f"--app={settings.without_password(name)}: expected the name of a Celery app: proj.celery:app")
     try:
         app = find_app(name)
         app.loader.import_default_modules()

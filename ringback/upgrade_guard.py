@@ -60,7 +60,11 @@ AMQP = (
     "amqp.method_framing:frame_writer uses _serialize_properties",
     "amqp.transport:TCPTransport._setup_transport uses _quick_recv",
     "amqp.transport:_AbstractTransport.connect uses sock",
+    "celery.app.base:Celery._connection uses amqp Connection",
     "kombu.connection:Connection.collect",
+    "kombu.connection:Connection.create_transport uses get_transport_cls",
+    "kombu.transport.pyamqp:Transport.establish_connection uses client",
+    "kombu.transport.pyamqp:SSLTransport",
     "kombu.transport.pyamqp:Transport.heartbeat_check",
 )
 
@@ -79,7 +83,11 @@ WORKER = (
     "celery.backends.rpc:RPCBackend._to_result",
     "celery.backends.rpc:RPCBackend.destination_for",
     "celery.worker.consumer:Consumer.Blueprint.default_steps",
+    "celery.app.trace:build_tracer uses EncodeError mark_as_done",
     "celery.worker.consumer:Consumer.ensure_connected",
+    "celery.worker.consumer:Consumer.on_close uses controller",
+    "celery.worker.consumer:Consumer.on_connection_error_after_connected uses collect",
+    "celery.worker.consumer:Consumer.start uses broker_channel_error_retry channel_errors",
     "celery.worker.consumer:Control.include_if",
     "celery.worker.loops:synloop uses drain_events",
     "celery.worker.pidbox:Pidbox.on_message",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.utils.url import parse_url
 
 from ringback.errors import BadSetting
+from ringback.settings import check_url, without_password
 
 #: Who keeps a queue: one node of the broker, or most nodes of a cluster.
 QUEUE_TYPES = ("classic", "quorum")
@@ -32,10 +31,10 @@ def check_broker(app: Celery) -> None:
     :raises BadSetting: one of them cannot be used.
     """
     for url in broker_urls(app):
+        check_url("BROKER_URL", url)
         if not _is_broker(url):
-            shown = re.sub("//.*@", "//", url)  # without the password
             raise BadSetting(
-                f"BROKER_URL: {shown!r} is no broker: expected amqp://user:password@host:5672/vhost,"
+                f"BROKER_URL: {without_password(url)!r} is no broker: expected amqp://user:password@host:5672/vhost,"
                 " or several of that, with ';' between them"
             )
     if _queue_type(app) not in QUEUE_TYPES:

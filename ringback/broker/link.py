@@ -101,7 +101,8 @@ class Link:
         """Shut the socket, so that every greenlet that waits on it gets an error."""
         if self.cork.socket is not None:
             with suppress(OSError):  # the peer was faster
-                self.cork.socket.shutdown(socket.SHUT_RDWR)
+                # Not its own method: over TLS that forgets the session, which py-amqp ends when the link is discarded.
+                socket.socket.shutdown(self.cork.socket, socket.SHUT_RDWR)
 
     def discard(self) -> None:
         """Free the connection without a word to the broker."""

@@ -16,7 +16,8 @@ from ringback.calls.call import Call, Exchange
 from ringback.errors import BadSetting, RingbackError
 from ringback.publish import Message, OutboxAMQP
 from ringback.replies import BACKENDS, JSON, ReplyConsumer
-from ringback.settings import Settings
+from ringback.settings import Settings, check_url, without_password
+from ringback.wire import check_certificates
 
 
 def check_app(app: Celery) -> None:
@@ -26,7 +27,8 @@ def check_app(app: Celery) -> None:
     """
     url = str(app.conf.result_backend)
     if url.partition(":")[0] not in BACKENDS:
-        raise BadSetting(f"result backend {url!r} cannot ring back: use rpc:// or redis://")
+        raise BadSetting(f"result backend {without_password(url)!r} cannot ring back: use rpc:// or redis://")
+    check_url("RESULT_BACKEND", url)
     if app.conf.result_serializer != "json":
         raise BadSetting(f"result_serializer {app.conf.result_serializer!r}: only 'json' is read, never pickle")
     check_broker(app)
@@ -55,6 +57,7 @@ def graft_results(app: Celery, exchange: Exchange) -> type[Call]:
     # Set explicitly: Celery looks this setting up for each call, and finds a default only after three other places.
     app.conf.task_always_eager = app.conf.task_always_eager
     app.loader.override_backends = {**app.loader.override_backends, **BACKENDS}
+    check_certificates(app)  # before there is a backend
     # Celery keeps the backend and the name of the reply queue per thread, which under gevent is per greenlet.
     app._local = SimpleNamespace(oid=f"ringback.reply.{uuid4()}")
     app.AsyncResult = type("Call", (Call,), {"app": app, "switchboard": exchange, "known": WeakValueDictionary()})

@@ -18,6 +18,7 @@ from kombu.utils.uuid import uuid
 
 from ringback.publish.message import Message
 from ringback.publish.templates import MessageTemplate, serialise
+from ringback.wire import CheckedConnection
 
 #: The options of a call that its message's template may depend on. With any other, Celery makes the message itself.
 TEMPLATE_OPTIONS = frozenset(
@@ -50,6 +51,8 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
     :param admit: called with a call's id and its queue's name before its message is made; raises if it may not be made.
     :param accept: called with each message.
     """
+
+    Connection = CheckedConnection
 
     def __init__(self, app: Any, admit: Callable[[str, str | None], None], accept: Callable[[Message], None]) -> None:
         super().__init__(app)

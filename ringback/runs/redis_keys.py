@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from ringback.wire import redis_tls
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +31,9 @@ def key(kind: str, name: str) -> str:
 
 
 def connect(url: str) -> Redis:
-    """A client whose calls answer or fail within the time-out."""
+    """A client whose calls answer or fail within the time-out, and which over TLS checks the certificate's name."""
+    # Celery's spelling, which redis-py does not take; the result backend's address must have it in older Celery.
+    url = re.sub(r"\bssl_cert_reqs=CERT_(\w+)", lambda found: f"ssl_cert_reqs={found[1].lower()}", url)
     retry = Retry(NoBackoff(), 1)  # the first use of a connection that was cut while idle
     return Redis.from_url(
         url,
@@ -37,6 +42,7 @@ def connect(url: str) -> Redis:
         retry=retry,
         decode_responses=True,
         protocol=2,
+        **redis_tls(url, {}),
     )
 
 

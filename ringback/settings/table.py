@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from ringback.settings import values
+from ringback.settings import urls, values
 from ringback.settings.tokens import Grant, tokens, with_file
 from ringback.settings.values import setting
 
@@ -226,7 +226,7 @@ class Settings:
         "What WeChat gets if there is no reply: `success`, or nothing; with both it shows none.",
     )
     redis_url: str = setting(
-        "REDIS_URL", "", values.text, "The Redis where several web processes share their runs. Nothing else uses it."
+        "REDIS_URL", "", urls.redis_url, "The Redis where several web processes share their runs. Nothing else uses it."
     )
     #: How long the reply queue outlives its process: longer than any outage worth surviving.
     reply_queue_expires: float = 600.0

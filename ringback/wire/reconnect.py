@@ -29,5 +29,6 @@ def keep_connected(
             session()
         except Exception as error:
             seconds = backoff.lost()
-            logger.warning("no connection for %s, next attempt in %.1f s: %r", purpose, seconds, error)
+            kind = type(error).__name__  # and not its repr, in which redis-py 8 hides the message
+            logger.warning("no connection for %s, next attempt in %.1f s: %s: %s", purpose, seconds, kind, error)
             (pause or time.sleep)(seconds)

@@ -13,7 +13,9 @@ from celery.signals import celeryd_init
 from kombu.utils.imports import symbol_by_name
 
 from ringback import upgrade_guard
-from ringback.wire import read_ahead
+from ringback.errors import BadSetting
+from ringback.settings import check_url
+from ringback.wire import check_certificates, read_ahead
 
 #: For every worker.
 ALWAYS = {
@@ -34,6 +36,9 @@ GREEN = {
 
 #: For a broker that speaks AMQP.
 AMQP = {
+    # A broker closes a channel when a task is held for longer than its ``consumer_timeout`` (RabbitMQ: 30 min), as one
+    # with a ``countdown``, or for a fault that passes. Celery's default ends the consumer, and the process stays.
+    "broker_channel_error_retry": True,
     # A silent broker is noticed after two heartbeats; Celery's default is 120 s for one. RabbitMQ advises 5 to 20.
     "broker_heartbeat": 5,
 }
@@ -87,6 +92,7 @@ def configure(app: Celery) -> None:
 def apply(app: Celery, pool: str) -> None:
     """Set the defaults for a worker with this pool, as its class or Celery's name for it."""
     conf, green = app.conf, bool(_pool_class(pool).is_green)
+    check_certificates(app)
     given = conf.broker_read_url or "amqp://"  # of several nodes a list, or one string
     broker = (given if isinstance(given, str) else given[0]).partition(":")[0]
     amqp = broker in ("amqp", "amqps", "pyamqp")
@@ -108,8 +114,25 @@ def apply(app: Celery, pool: str) -> None:
             task.Request = REQUEST
 
 
+def check_addresses(app: Celery) -> None:
+    """End the worker if an address cannot be read: the libraries would quote its password in their errors."""
+    conf = app.conf
+    brokers = [conf.broker_read_url, conf.broker_write_url]
+    nodes = [node for given in brokers for node in ([given] if isinstance(given, str) else given or [])]
+    backend = [conf.result_backend] if isinstance(conf.result_backend, str) else []
+    try:
+        for node in nodes:
+            for url in node.split(";"):
+                check_url("broker_url", url)
+        for url in backend:
+            check_url("result_backend", url)
+    except BadSetting as error:
+        raise SystemExit(f"ringback: {error}") from None  # a signal's receiver cannot end the worker otherwise
+
+
 def _on_worker(app: Celery, sender: object, instance: Any, options: dict[str, Any], **_: object) -> None:
     if instance.app is app:
+        check_addresses(app)
         app.loader.override_backends = {**BACKENDS, **app.loader.override_backends}
         apply(app, options.get("pool_cls") or options.get("pool") or app.conf.worker_pool)
 

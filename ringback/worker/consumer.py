@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, ClassVar
 
+from amqp.exceptions import AMQPError
 from celery.worker.consumer import Consumer, Control
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from kombu.utils.imports import symbol_by_name
 
 from ringback.errors import UnsupportedVersion
-from ringback.wire import cork_until_read, relieve_the_garbage_collector
+from ringback.wire import ReconnectBackoff, cork_until_read, relieve_the_garbage_collector
 from ringback.worker.control import DurableControl
 
 #: The longest time, in seconds, until an idle worker sees that it is to end.
@@ -48,6 +49,8 @@ def _steps() -> set[type[Any]]:
 class FastReconnectConsumer(Consumer):  # type: ignore[misc]
     """Tries to reach a lost broker every second, each time for 4 s at most. No setting of Celery's does that."""
 
+    channel_errors: tuple[type[BaseException], ...]
+
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
         """Celery's blueprint, with our remote control, and with delay queues only where they are needed."""
 
@@ -55,6 +58,9 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._backoff = ReconnectBackoff()
+        if self.conninfo.transport.driver_type == "amqp":
+            self.channel_errors = (*self.channel_errors, AMQPError)  # all that py-amqp raises
         # Celery has taken it away under gevent, for a fault that gevent had: its workers then hang for ever.
         self.app.conf.broker_connection_timeout = CONNECT_TIMEOUT
         relieve_the_garbage_collector()
@@ -65,7 +71,24 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
         if self.hub is None and conn.transport.driver_name == "py-amqp":  # this thread reads and writes in turns
             conn.transport_options["frame_writer"] = cork_until_read
         conn.drain_events = partial(self._drain, conn.drain_events, itertools.count(1))
-        return super().ensure_connected(conn)
+        connected = super().ensure_connected(conn)
+        self._backoff.connected()
+        return connected
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Pause before the next attempt, if the last connections did not hold: a channel error comes back at once."""
+        super().on_connection_error_after_connected(exc)
+        time.sleep(self._backoff.lost())
+
+    def on_close(self) -> None:
+        """Forget the tasks that are held for a countdown, beside those that Celery forgets.
+
+        They are not acknowledged, so the broker delivers them again; kept, each would run once more for every
+        connection that was lost while it was held.
+        """
+        super().on_close()
+        if self.timer and self.conninfo.transport.driver_type == "amqp":
+            self.timer.clear()
 
     def _drain(self, drain_events: Callable[..., Any], count: Iterator[int], timeout: float) -> Any:
         """Handle the next event.

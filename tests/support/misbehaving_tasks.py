@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 import kombu
+from amqp import Message
 from celery import Task
 from celery.exceptions import Ignore
 from celery.signals import task_prerun
 
+from ringback.worker.reply_link import Reply
 from tasks import app
 from waiting import until
 
@@ -186,3 +188,28 @@ def leave_a_record(args: list[object], **_: object) -> None:
     if path := os.environ.get("RECORD"):
         with open(path, "a") as file:
             file.write(f"{args[0]}\n")
+
+
+@app.task(acks_late=True)
+def late_until(path: str) -> None:
+    """End when this file exists; acknowledged only then."""
+    until(Path(path).exists)
+
+
+@app.task
+def fail_at_length(size: int) -> None:
+    raise ValueError("x" * size)
+
+
+@app.task
+def send_a_reply(queue: str, times: int, properties: dict[str, str]) -> int:
+    """Send replies with these properties to a queue; returns how many."""
+    for _ in range(times):
+        app.backend._link_of_process().send(Reply(queue, Message(b"no reply", **properties)))
+    return times
+
+
+@app.task(bind=True)
+def report_at_length_once(self: Task, size: int) -> int:
+    self.update_state(state="PROGRESS", meta={"words": "x" * size})
+    return size

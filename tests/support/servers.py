@@ -155,29 +155,42 @@ class Server:
 
 
 class Redis(Server):
-    """A private Redis, which writes every change to disk before it answers."""
+    """A private Redis, which writes every change to disk before it answers.
 
-    def __init__(self) -> None:
+    :param options: more of its command line.
+    """
+
+    def __init__(self, *options: str) -> None:
         self._program = find("redis-server", "redis-server", "redis")
         super().__init__()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._options = options
 
     def _launch(self) -> None:
         options = f"--port {self.port} --bind 127.0.0.1 --appendonly yes --appendfsync always"
-        command = [self._program, *options.split(), "--save", "", "--dir", str(self.home)]
+        command = [self._program, *options.split(), "--save", "", "--dir", str(self.home), *self._options]
         self._spawn(command, lambda: answer(self.port, b"PING\r\n", 5) == b"+PONG")
 
 
 class RabbitMQ(Server):
-    """A private RabbitMQ node without plugins, and the epmd that keeps its Erlang name."""
+    """A private RabbitMQ node without plugins, and the epmd that keeps its Erlang name.
 
-    def __init__(self) -> None:
+    :param config: lines of its ``rabbitmq.conf``.
+    """
+
+    def __init__(self, *config: str) -> None:
         self._program = find("rabbitmq-server", "rabbitmq-server", "rabbitmq")
         self._ctl = find("rabbitmqctl", "rabbitmq-server", "rabbitmq")
         super().__init__()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self.epmd_port = free_port()
         self._env |= self._settings()
+        if config:
+            file = self.home / "rabbitmq.conf"
+            file.write_text("\n".join(config) + "\n")
+            self._env["RABBITMQ_CONFIG_FILE"] = str(file)
+            # How often it looks whether a message is held for too long, in ms; rabbitmq.conf has no name for it.
+            self._env["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] = "-rabbit channel_tick_interval 1000"
 
     def ctl(self, *args: str) -> str:
         """Run rabbitmqctl (about a second); return what it prints, or raise `ServerError`."""

@@ -139,9 +139,10 @@ class Worker(Process):
     """A worker with the project's tasks and the tests' tasks, started with the Procfile's flags.
 
     :param pool: a pool instead of the Procfile's, run without gevent's patch.
+    :param ready: a pattern in its output that shows what the test waits for first.
     """
 
-    def __init__(self, name: str = "", pool: str = "", **variables: str) -> None:
+    def __init__(self, name: str = "", pool: str = "", ready: str = r"ready\.", **variables: str) -> None:
         line = (
             procfile()["worker"].replace("-A tasks", "-A misbehaving_tasks")
             + f" --hostname {name or os.urandom(4).hex()}@%h"
@@ -149,7 +150,7 @@ class Worker(Process):
         line = line.replace("--loglevel WARNING", "--loglevel INFO")  # the log line that shows that it is ready
         if pool:
             line = line.replace("gevent.monkey --module ", "").replace("--pool gevent", f"--pool {pool}")
-        super().__init__(["sh", "-c", line], ready=r"ready\.", **variables)
+        super().__init__(["sh", "-c", line], ready=ready, **variables)
 
 
 @contextmanager
