@@ -24,7 +24,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 import ringback
 from examples import tasks
-from ringback.api.handler import read_json
+from ringback.api.json_body import read_json
 from ringback.errors import RingbackError, ShuttingDown
 from ringback.web.handlers import HeldRequest
 
