@@ -25,8 +25,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 import ringback
 from examples import tasks
-from ringback import HeldRequest
-from ringback.api.handler import read_json
+from ringback import HeldRequest, read_json
 from ringback.errors import RingbackError, ShuttingDown
 
 PAGE = Path(__file__).with_suffix(".html").read_text()

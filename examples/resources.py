@@ -13,7 +13,7 @@ import ringback
 from examples import database, tasks
 from examples.greenlet_executor import GreenletExecutor
 from ringback import RequestHandler, asynchronous
-from ringback.api.handler import read_json
+from ringback.api.json_body import read_json
 from ringback.errors import UnsupportedMediaType
 
 T = TypeVar("T")

@@ -200,8 +200,9 @@ def test_the_package_asks_for_what_it_imports(built: Built) -> None:
     modules = imported() - sys.stdlib_module_names - {"ringback", "pydantic_core"}
     required = requirements(built)
 
-    assert {canonicalize_name(name) for name in modules} == required.keys() | {"redis"}
+    assert {canonicalize_name(name) for name in modules} == required.keys() | {"redis", "cryptography"}
     assert [(name, one.extras) for name, one in requirements(built, "redis").items()] == [("celery", {"redis"})]
+    assert list(requirements(built, "wechat")) == ["cryptography"]
 
 
 def test_the_ranges_hold_the_versions_that_the_tests_run_on(built: Built) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from client import Answer, Client, get, run
 from nginx import Nginx
+from ringback.api.wechat_crypto import SafeMode
 from servers import RabbitMQ, Redis, need
 from stack import Web, Worker, processes, through_a_proxy
 
@@ -28,9 +29,9 @@ def web(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
         yield process
 
 
-def path(token: str = TOKEN, **more: str) -> str:
-    """The path with a signature as WeChat makes it."""
-    timestamp, nonce = str(int(time.time())), uuid4().hex
+def path(token: str = TOKEN, at: float | None = None, **more: str) -> str:
+    """The path with a signature as WeChat makes it, now or at another time."""
+    timestamp, nonce = str(int(at or time.time())), uuid4().hex
     signature = hashlib.sha1("".join(sorted((token, timestamp, nonce))).encode()).hexdigest()
     return f"/wechat?{urlencode({'signature': signature, 'timestamp': timestamp, 'nonce': nonce, **more})}"
 
@@ -101,6 +102,69 @@ def test_a_task_gets_the_body_as_it_came_if_that_is_set(rabbitmq: RabbitMQ, work
         body = message("as it came", message_id="7")
         answer = get(web.url, path(), method="POST", body=body)
     assert answer.body == f"<xml><Got>{len(body)}</Got></xml>"
+
+
+def test_an_address_is_for_one_message(web: Web) -> None:
+    first, second = message("one", message_id=uuid4().hex), message("two", message_id=uuid4().hex)
+    address = path()
+
+    answers = [get(web.url, address, method="POST", body=body) for body in (first, first, second)]
+
+    assert [answer.status for answer in answers] == [200, 200, 403]
+    assert elements(answers[0])["Content"] == elements(answers[1])["Content"] == "<one>"
+
+
+def test_an_old_address_is_refused(web: Web) -> None:
+    old = path(at=time.time() - 400)
+
+    assert get(web.url, old, method="POST", body=message("a", message_id="1")).status == 403
+    assert get(web.url, old).status == 403
+
+
+def test_no_log_has_the_query(web: Web) -> None:
+    say(web.url, "a")
+    get(web.url, path(token="another", echostr="1234"))
+
+    assert "POST /wechat (" in web.output
+    assert "GET /wechat (" in web.output
+    assert "signature=" not in web.output
+
+
+KEY, APP_ID = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "wx0123456789abcdef"
+
+
+def test_the_safe_mode_is_encrypted_both_ways(rabbitmq: RabbitMQ, worker: Worker) -> None:
+    safe_mode = SafeMode(TOKEN, KEY, APP_ID)
+
+    def encrypted(text: str, **wrong: str) -> tuple[str, str]:
+        sealed = safe_mode.encrypt(text)
+        timestamp, nonce = str(int(time.time())), uuid4().hex
+        signature = wrong.get("msg_signature", safe_mode.sign(timestamp, nonce, sealed))
+        body = f"<xml><ToUserName>account</ToUserName><Encrypt>{sealed}</Encrypt></xml>"
+        return path(nonce, encrypt_type="aes", msg_signature=signature), body
+
+    def path(nonce: str, **more: str) -> str:
+        timestamp = str(int(time.time()))
+        signature = hashlib.sha1("".join(sorted((TOKEN, timestamp, nonce))).encode()).hexdigest()
+        return f"/wechat?{urlencode({'signature': signature, 'timestamp': timestamp, 'nonce': nonce, **more})}"
+
+    safe = {"RINGBACK_WECHAT_AES_KEY": KEY, "RINGBACK_WECHAT_APP_ID": APP_ID}
+    with Web(BROKER_URL=rabbitmq.url, **PRESET, **safe) as web:
+        address, body = encrypted(message("hi", message_id="1"))
+        answer = get(web.url, address, method="POST", body=body)
+        plain = get(web.url, path("1"), method="POST", body=message("hi", message_id="2"))
+        forged, body = encrypted(message("hi", message_id="3"), msg_signature="0" * 40)
+        refused = get(web.url, forged, method="POST", body=body)
+        proved = get(web.url, path("4", echostr="hello"))
+
+    told = elements(answer)
+    assert told.keys() == {"Encrypt", "MsgSignature", "TimeStamp", "Nonce"}
+    sealed, timestamp, nonce, signature = (
+        told[name] or "" for name in ("Encrypt", "TimeStamp", "Nonce", "MsgSignature")
+    )
+    reply = ElementTree.fromstring(safe_mode.decrypt(sealed, timestamp, nonce, signature))
+    assert (reply.findtext("Content"), reply.findtext("ToUserName")) == ("<hi>", "user")
+    assert (plain.status, refused.status, proved.body) == (403, 403, "hello")
 
 
 @pytest.mark.parametrize(

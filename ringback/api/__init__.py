@@ -5,7 +5,7 @@ and ``web``.
 """
 
 from ringback.api.gateway import Gateway
-from ringback.api.handler import read_json
+from ringback.api.json_body import read_json
 from ringback.api.route_table import ROUTES, routes
 
 __all__ = ["ROUTES", "Gateway", "read_json", "routes"]

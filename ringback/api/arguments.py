@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError, create_model
 
+from ringback.api.hints import Hints
 from ringback.errors import BadArguments
 from ringback.runs import to_json
 
@@ -47,20 +48,27 @@ class Arguments:
         :raises BadArguments: they do not fit the signature or the hints.
         """
         try:
-            bound = self.signature.bind(*[None] * before, *args, **kwargs)
-            self._check_hints(to_json(bound.arguments), unknown=[p.name for p in self.parameters[:before]])
+            bound = self.signature.bind(*[None] * before, *args, **kwargs).arguments
+            # ``*args`` are bound as a tuple, which JSON does not have.
+            values = {name: list(value) if isinstance(value, tuple) else value for name, value in bound.items()}
+            self._check_hints(values, unknown=[p.name for p in self.parameters[:before]])
         except (TypeError, ValueError) as error:
             raise BadArguments(shorten(str(error))) from error
 
-    def _check_hints(self, arguments: str, unknown: list[str]) -> None:
+    def _check_hints(self, values: dict[str, Any], unknown: list[str]) -> None:
         try:
-            self.model.__pydantic_validator__.validate_json(arguments, strict=True)
+            self.hints.check(values)
         except ValidationError as error:
             if error.error_count() > MOST_PROBLEMS:
                 raise BadArguments(f"{error.error_count()} values do not fit the type hints") from error
-            wrong = [one for one in problems(error) if not _is_whole(one) and one["loc"][0] not in unknown]
+            wrong = [one for one in problems(error) if one["loc"][0] not in unknown]
             if wrong:
                 raise BadArguments(shorten(_explain(wrong))) from error
+
+    @cached_property
+    def hints(self) -> Hints:
+        """Compares values with the type hints."""
+        return Hints(self.model)
 
     @cached_property
     def model(self) -> type[BaseModel]:
@@ -121,12 +129,6 @@ def problems(error: ValidationError) -> list[Any]:
 def shorten(text: str) -> str:
     """Cut a text to the length that an answer may have."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
-
-
-def _is_whole(problem: Any) -> bool:
-    """Whether the problem is a number such as 3.0, which is an integer in JSON (JSON Schema, 6.1.1)."""
-    value = problem["input"]
-    return bool(problem["type"] == "int_type" and isinstance(value, float) and value.is_integer())
 
 
 def _explain(wrong: list[Any]) -> str:

@@ -1,19 +1,26 @@
-"""``POST /v1/canvas``: chains, groups and chords of tasks, as one run."""
+"""``POST /v1/canvas``: chains, groups and chords of tasks, as one run.
+
+The models of chains, groups and chords describe them in ``/openapi.json``. A request's body is read by
+``canvas_reader``; only its single tasks are validated with a model.
+"""
 
 from __future__ import annotations
 
-import json
+import asyncio
 from typing import Annotated
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from ringback.api.tasks import CallBody, Calls
-from ringback.errors import BadArguments
-from ringback.runs import Chain, Chord, Group, Member, Step, Submission, TaskCall, members_of
+from ringback.api.call_body import CallBody
+from ringback.api.canvas_reader import MOST, FoundTask, assemble, read_canvas
+from ringback.api.json_body import fit, read_value
+from ringback.api.tasks import Calls, give_way
+from ringback.errors import BadArguments, RingbackError, TooManyCalls
+from ringback.runs import Member, Submission, TaskCall
 
-#: The most tasks of one canvas.
-MOST = 1000
+#: Tasks after which other requests get their turn. Each takes some 50 µs to be checked, and a task has 30 bytes.
+YIELD_EVERY = 50
 
 
 class CallStep(CallBody):
@@ -66,34 +73,55 @@ class Canvas(Calls):
     """Answers ``/v1/canvas``."""
 
     async def post(self) -> None:
-        """Run a canvas, and answer with the result of its last task, or with the results of all."""
-        body = self.body(CanvasBody).root
-        tree = self._build(body, 0)
-        assert not isinstance(tree, Member)
-        if len(list(members_of(tree))) > MOST:
-            raise BadArguments(f"a canvas has up to {MOST} tasks")
-        (kind,) = body.model_fields_set
-        call = TaskCall(kind, [json.loads(self.request.body)], {})
+        """Run a canvas, and answer with the result of its last task, or with the results of all.
+
+        :raises BadRequest: the body is no canvas.
+        :raises BadArguments: it cannot run.
+        """
         key, cancel_after = self.key(), self.cancel_after()
+        self.gateway.rate.spend(self.caller.name)
+        self.require_json()
+        document = read_value(self.request.body)
+        found = read_canvas(document)
+        self._spend_for_all(len(found))
+        await give_way(self.request.body)
+        self.refuse_typed_json(self.request.body, document)
+        members = await self._check_all(found)
+        await give_way(self.request.body)
+        tree = assemble(document, iter(members))
+        assert not isinstance(tree, Member)
+        (kind,) = document
+        call = TaskCall(kind, [document], {})
         await self.hold(Submission(self.caller.name, call, key=key, cancel_after=cancel_after, canvas=tree))
 
-    def _build(self, step: AnyStep, before: int) -> Step:
-        """Build the tree of checked calls.
+    def _spend_for_all(self, tasks: int) -> None:
+        """Count as many calls as there are tasks, one of which is counted already.
 
-        :param before: how many arguments a step gets from the one before it.
+        :raises TooManyCalls: the caller calls too often.
         """
-        if isinstance(step, CallStep):
-            return self._member(step, before)
-        if isinstance(step, GroupStep):
-            return Group([self._build(member, before) for member in step.group])
-        if isinstance(step, ChordStep):
-            header = Group([self._build(member, before) for member in step.chord.header])
-            return Chord(header, self._build(step.chord.body, 1))
-        first, *rest = step.chain
-        return Chain([self._build(first, before), *(self._build(later, 1) for later in rest)])
+        rate, name = self.gateway.rate, self.caller.name
+        rate.spend(name, -1)  # or a full bucket, which is asked for a canvas larger than it, would never be full
+        try:
+            rate.spend(name, tasks)
+        except TooManyCalls:
+            rate.spend(name)
+            raise
 
-    def _member(self, step: CallStep, before: int) -> Member:
+    async def _check_all(self, found: list[FoundTask]) -> list[Member]:
+        """Check all tasks of a canvas. Other requests get their turn meanwhile."""
+        members = []
+        for number, task in enumerate(found, 1):
+            try:
+                members.append(self._member(task))
+            except RingbackError as error:
+                raise type(error)(f"{task}: {error.detail}") from error
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        return members
+
+    def _member(self, found: FoundTask) -> Member:
+        step = fit(found.document, CallStep)
         task = self.gateway.tasks.find(self.caller, step.task)
         if task.ignores_result:
             raise BadArguments(f"{step.task} ignores its result, so nothing can wait for it")
-        return Member(self.call(task, step, before), str(uuid4()))
+        return Member(self.call(task, step, found.before), str(uuid4()))

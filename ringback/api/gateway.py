@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ringback.api.route import Route
 from ringback.api.task_catalogue import TaskCatalogue
+from ringback.api.wechat_account import Account
 from ringback.calls import Switchboard
 from ringback.errors import BadSetting, Forbidden, TooManyCalls
 from ringback.runs import Run, RunRegistry
@@ -16,7 +17,7 @@ class Gateway:
     """A Celery app behind HTTP: its tasks, its runs, and what each caller may do.
 
     :param access: finds out who asks; by default the tokens of the settings.
-    :raises BadSetting: REDIS_URL is set and redis-py is not installed.
+    :raises BadSetting: REDIS_URL is set and redis-py is not installed, or WeChat's safe mode and cryptography is not.
     """
 
     def __init__(self, switchboard: Switchboard, access: Access | None = None) -> None:
@@ -28,6 +29,7 @@ class Gateway:
         self.descriptions: dict[tuple[str, ...], str] = {}  #: ``/openapi.json`` by a caller's patterns of tasks
         self.routes: Sequence[Route] = ()
         self.runs = RunRegistry(switchboard)
+        self.wechat = Account(self.settings) if self.settings.wechat_token else None
         if self.settings.redis_url:
             self._share_runs()
 

@@ -10,12 +10,11 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel
 from tornado.httputil import HTTPHeaders
 
-from ringback.api.arguments import problems, shorten
 from ringback.api.gateway import Gateway
+from ringback.api.json_body import read_json
 from ringback.errors import BadRequest, ClientGone, UnsupportedMediaType
 from ringback.runs import Run, Submission
 from ringback.web import NO_PAGE, PROBLEM, TRACE, RequestHandler, for_origin, trace
@@ -136,10 +135,17 @@ class ApiHandler(RequestHandler):
         :raises UnsupportedMediaType: the Content-Type is not JSON.
         :raises BadRequest: the body is not JSON, or does not fit.
         """
+        self.require_json()
+        return read_json(self.request.body, shape)
+
+    def require_json(self) -> None:
+        """Check that the request's body is JSON by its Content-Type.
+
+        :raises UnsupportedMediaType: it is not.
+        """
         media_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if self.request.body and media_type != "application/json":
             raise UnsupportedMediaType("a JSON body is needed: curl -H 'Content-Type: application/json' -d '{}'")
-        return read_json(self.request.body, shape)
 
     def answer(self, document: str, status: int = 200) -> None:
         """Finish with this JSON document."""
@@ -177,23 +183,6 @@ _as_tornado_has_it = functools.lru_cache(lambda name: next(iter(HTTPHeaders({nam
 _UNIMPLEMENTED = RequestHandler.get  # what Tornado has for a method that a handler does not
 
 
-def read_json(text: bytes, shape: type[Body]) -> Body:
-    """Read JSON; an empty text stands for an empty object.
-
-    :param shape: the model that it must fit.
-    :raises BadRequest: it is not JSON, or does not fit.
-    """
-    try:
-        if b"NaN" in text or b"Infinity" in text:  # which pydantic takes for numbers, and RFC 8259 does not
-            from_json(text, allow_inf_nan=False)
-        return shape.model_validate_json(text or b"{}", strict=True)
-    except ValidationError as error:
-        told = "; ".join(_say(**problem) for problem in problems(error)) or f"body: {error.error_count()} problems"
-        raise BadRequest(shorten(told)) from error
-    except ValueError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
-
-
 def read_seconds(name: str, text: str) -> float:
     """Read a number of seconds.
 
@@ -205,7 +194,3 @@ def read_seconds(name: str, text: str) -> float:
             if 0 <= float(text) <= 10**9:
                 return float(text)
     raise BadRequest(f"{name}: {text!r} is no number of seconds")
-
-
-def _say(loc: tuple[str | int, ...], msg: str, **_: object) -> str:
-    return f"{'.'.join(map(str, loc)) or 'body'}: {msg}"

@@ -42,17 +42,20 @@ def description(gateway: Gateway, routes: Sequence[Route], caller: Caller) -> st
     if caller.patterns not in known:
         if len(known) >= DESCRIPTIONS_KEPT:
             del known[next(iter(known))]
-        document = describe(routes, gateway.tasks.all(caller), gateway.switchboard.queue_names)
+        document = describe(
+            routes, gateway.tasks.all(caller), gateway.switchboard.queue_names, gateway.settings.max_delay
+        )
         known[caller.patterns] = json.dumps(document)
     return known[caller.patterns]
 
 
-def describe(routes: Sequence[Route], tasks: list[KnownTask], queues: list[str]) -> Document:
+def describe(routes: Sequence[Route], tasks: list[KnownTask], queues: list[str], max_delay: float) -> Document:
     """Make the OpenAPI document of an interface to these tasks.
 
     :param queues: the queues that a caller may choose.
+    :param max_delay: seconds that a call may be ahead.
     """
-    calls = Calls(tasks, queues)
+    calls = Calls(tasks, queues, max_delay)
     paths: dict[str, Document] = {}
     for route in routes:
         if route.path == TASK_PATH:

@@ -6,10 +6,10 @@ from inspect import Parameter
 from typing import Any
 
 from ringback.api.arguments import POSITIONAL
+from ringback.api.call_body import Options
 from ringback.api.canvas import CanvasBody
 from ringback.api.openapi_schemas import PROBLEM, RUN, Document, body
 from ringback.api.task_catalogue import KnownTask
-from ringback.api.tasks import Options
 
 #: The most parameters that are described by position, too; each adds a way to divide them between args and kwargs.
 DIVIDED = 6
@@ -19,12 +19,16 @@ class Calls:
     """The parts of the document that depend on the tasks.
 
     :param queues: the queues that a caller may choose.
+    :param max_delay: seconds that a call may be ahead.
     """
 
-    def __init__(self, tasks: list[KnownTask], queues: list[str]) -> None:
+    def __init__(self, tasks: list[KnownTask], queues: list[str], max_delay: float) -> None:
         self.tasks, self.names = tasks, [task.name for task in tasks]
         options = Options.model_json_schema()
         options["properties"]["queue"] = {"enum": [*queues, None]}
+        number, _ = options["properties"]["countdown"]["anyOf"]
+        number["maximum"] = max_delay
+        options["properties"]["eta"]["description"] = f"no later than {max_delay:g} seconds from now"
         del options["title"]
         steps = CanvasBody.model_json_schema(ref_template="#/components/schemas/{model}")["$defs"]
         steps["CallStep"]["properties"]["task"] = {"enum": self.names}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from ringback.api.call_body import CallBody
 from ringback.api.documents import run_document
 from ringback.api.handler import read_seconds
-from ringback.api.tasks import CallBody, Calls
+from ringback.api.tasks import Calls
 from ringback.errors import BadRequest
 from ringback.runs import Submission
 
@@ -37,9 +38,11 @@ class OneRun(Calls):
         """Start it, unless it exists."""
         if not ID.fullmatch(run_id):
             raise BadRequest("an id has up to 128 letters, digits and -._~")
+        cancel_after = self.cancel_after()
+        self.gateway.rate.spend(self.caller.name)
         body = self.body(RunBody)
         task = self.gateway.tasks.find(self.caller, body.task)
-        call, cancel_after = self.call(task, body), self.cancel_after()
+        call = await self.check(task, body, self.request.body)
         await self.hold(Submission(self.caller.name, call, chosen_id=run_id, cancel_after=cancel_after))
 
     async def delete(self, run_id: str) -> None:

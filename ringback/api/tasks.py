@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from datetime import datetime, timezone
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ringback.api.arguments import shorten
+from ringback.api.call_body import CallBody, Options, check_delay
 from ringback.api.documents import run_document
 from ringback.api.handler import ApiHandler, read_seconds
+from ringback.api.json_body import LARGE
 from ringback.api.task_catalogue import KnownTask
+from ringback.api.typed_json import refuse_typed_json
 from ringback.errors import BadArguments, BadRequest, UnreadableReply
 from ringback.runs import Run, State, Submission, TaskCall
 from ringback.web import matches
@@ -20,47 +24,8 @@ from ringback.web import matches
 #: Seconds after which a client that polls may ask again.
 RETRY_AFTER = "1"
 
-Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
-
-#: The first and the last moment that has a date in every time zone. Celery's worker (``worker/strategy.py``) converts
-#: an ``eta`` to its own zone; if that overflows, it logs a traceback and runs the task at once.
-EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=timezone.utc), datetime(9999, 12, 29, tzinfo=timezone.utc)
-
-
-def _within_reach(moment: datetime) -> datetime:
-    return max(EARLIEST, min(moment, LATEST))
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_within_reach)]
-
-
-def _whole(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-#: In JSON 3.0 is an integer, too (JSON Schema, 6.1.1).
-Priority = Annotated[int, Field(ge=0, le=255), BeforeValidator(_whole)]
-
-
-class Options(BaseModel):
-    """The options of Celery's ``apply_async`` that a caller may set."""
-
-    model_config = ConfigDict(extra="forbid")
-    queue: str | None = None
-    priority: Priority | None = None
-    countdown: Seconds | None = None
-    eta: Moment | None = None
-    expires: Seconds | Moment | None = None
-
-
-class CallBody(BaseModel):
-    """The body of a call."""
-
-    model_config = ConfigDict(extra="forbid")
-    # Pydantic deep-copies a plain default for each body, and does not put a default factory into the schema.
-    args: list[Any] = Field(default_factory=list, json_schema_extra={"default": []})
-    kwargs: dict[str, Any] = Field(default_factory=dict, json_schema_extra={"default": {}})
-    options: Options = Field(default_factory=Options, json_schema_extra={"default": {}})
+#: The most preferences that are looked at.
+MOST_PREFERENCES = 100
 
 
 class HttpAnswer(BaseModel):
@@ -90,7 +55,8 @@ class Calls(ApiHandler):
     def preferences(self) -> dict[str, str]:
         """The client's preferences (RFC 7240, 2); of a preference that is given twice the first one counts."""
         found: dict[str, str] = {}
-        for preference in ",".join(self.request.headers.get_list("Prefer")).split(","):
+        given = ",".join(self.request.headers.get_list("Prefer")).split(",", MOST_PREFERENCES)
+        for preference in given[:MOST_PREFERENCES]:
             name, _, value = preference.partition(";")[0].partition("=")
             found.setdefault(name.strip().lower(), value.strip().strip('"'))
         return found
@@ -121,27 +87,48 @@ class Calls(ApiHandler):
             raise BadRequest("Idempotency-Key: from 1 to 255 characters")
         return key
 
+    async def check(self, task: KnownTask, body: CallBody, text: bytes) -> TaskCall:
+        """Check a call of a task. If it is large, other requests get their turn before and after that.
+
+        :param text: the JSON that the body was read from.
+        :raises BadArguments: the call cannot be made.
+        """
+        await give_way(text)
+        self.refuse_typed_json(text, [body.args, body.kwargs])
+        call = self.call(task, body)
+        await give_way(text)
+        return call
+
+    def refuse_typed_json(self, text: bytes, value: Any) -> None:
+        """Refuse what has kombu's typed JSON in it, unless RINGBACK_TYPED_JSON allows that.
+
+        :param text: the JSON that the value was read from.
+        :raises BadArguments: it has.
+        """
+        if not self.gateway.settings.typed_json:
+            refuse_typed_json(text, value)
+
     def call(self, task: KnownTask, body: CallBody, before: int = 0) -> TaskCall:
-        """Check a call of a task.
+        """Check a call of a task, but for typed JSON.
 
         :param before: so many arguments come before those of the body.
-        :raises BadArguments: the arguments do not fit the task, or there is no such queue.
+        :raises BadArguments: the arguments do not fit the task, there is no such queue, or it is too late.
         """
         task.check(body.args, body.kwargs, before)
         given = ((name, getattr(body.options, name)) for name in Options.model_fields)
         options = {name: value for name, value in given if value is not None}
         queue = options.get("queue")
         if queue is not None and queue not in self.gateway.switchboard.queue_names:
-            raise BadArguments(f"there is no queue {queue!r}; RINGBACK_QUEUES names those beside the app's own")
+            why = f"there is no queue {queue!r}; RINGBACK_QUEUES names those beside the app's own"
+            raise BadArguments(shorten(why))
+        check_delay(body.options, self.gateway.settings.max_delay)
         return TaskCall(task.name, body.args, body.kwargs, options, self.trace())
 
     async def hold(self, submission: Submission) -> None:
         """Start a run, and answer with its result, or with the address where it can be found.
 
-        :raises TooManyCalls: the caller calls too often.
         :raises RingbackError: no run was started.
         """
-        self.gateway.rate.spend(self.caller.name)
         run, repeated = await self.submit(submission)
         if repeated and run.has_ended:
             self.set_header("Idempotent-Replayed", "true")
@@ -194,6 +181,12 @@ class Calls(ApiHandler):
         self.answer(run_document(run), 202)
 
 
+async def give_way(text: bytes) -> None:
+    """Let other requests have their turn, if what was read from this JSON may take some milliseconds to go through."""
+    if len(text) > LARGE:
+        await asyncio.sleep(0)
+
+
 class OneTask(Calls):
     """Answers ``/v1/tasks/{name}``, one task."""
 
@@ -202,7 +195,12 @@ class OneTask(Calls):
         self.answer(json.dumps(self.gateway.tasks.find(self.caller, name).description))
 
     async def post(self, name: str) -> None:
-        """Call the task, and hold the request until it has ended."""
+        """Call the task, and hold the request until it has ended.
+
+        :raises TooManyCalls: the caller calls too often; a call that is refused counts, too.
+        """
+        key, cancel_after = self.key(), self.cancel_after()
+        self.gateway.rate.spend(self.caller.name)
         task = self.gateway.tasks.find(self.caller, name)
-        call = self.call(task, self.body(CallBody))
-        await self.hold(Submission(self.caller.name, call, key=self.key(), cancel_after=self.cancel_after()))
+        call = await self.check(task, self.body(CallBody), self.request.body)
+        await self.hold(Submission(self.caller.name, call, key=key, cancel_after=cancel_after))

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import Field
 
-from ringback.api.handler import read_json
-from ringback.api.tasks import CallBody, Calls, Options, Seconds
+from ringback.api.call_body import CallBody, Options, Seconds
+from ringback.api.json_body import read_json
+from ringback.api.tasks import Calls
 from ringback.errors import DeadlineExceeded
 from ringback.runs import Run, State, Submission, to_json_object
 
@@ -54,11 +55,12 @@ class ApplyAsync(Calls):
 
         :raises RingbackError: it was not started.
         """
+        self.gateway.rate.spend(self.caller.name)
         task = self.gateway.tasks.find(self.caller, name)
         # Any media type: its users post with curl -d. Pages of other origins are refused already.
         body = read_json(self.request.body, ApplyBody)
-        call = self.call(task, CallBody.model_construct(args=body.args, kwargs=body.kwargs, options=body))
-        self.gateway.rate.spend(self.caller.name)
+        asked = CallBody.model_construct(args=body.args, kwargs=body.kwargs, options=body)
+        call = await self.check(task, asked, self.request.body)
         run, _ = await self.submit(Submission(self.caller.name, call, cancel_after=body.timeout or None))
         return run
 

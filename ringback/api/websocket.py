@@ -16,10 +16,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from ringback.api.call_body import CallBody
 from ringback.api.documents import shown_events
 from ringback.api.gateway import Gateway
-from ringback.api.handler import read_json
-from ringback.api.tasks import CallBody, Calls
+from ringback.api.json_body import fit, read_value
+from ringback.api.tasks import Calls
 from ringback.errors import BadRequest, KeyReused, RingbackError, ShuttingDown, TooManyCalls
 from ringback.runs import Run, Submission, to_json, to_json_object
 from ringback.web import HeldRequest
@@ -39,7 +40,7 @@ Id = Annotated[str, Field(min_length=1, max_length=128)]
 class Envelope(BaseModel):
     """What every message of a client has."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="ignore")
     id: Id
     cancel: bool = False
 
@@ -92,14 +93,18 @@ class Socket(Calls, WebSocketHandler):
     async def on_message(self, message: str | bytes) -> None:
         """Handle a message. Tornado reads the next one when this returns."""
         client_id = None
+        text = message.encode() if isinstance(message, str) else message
         try:
-            text = message.encode() if isinstance(message, str) else message
-            envelope = read_json(text, Envelope)
+            too_many = self._spend()
+            read = read_value(text)
+            envelope = fit(read, Envelope)
             client_id = envelope.id
+            if too_many is not None:
+                raise too_many
             if envelope.cancel:
-                self._cancel(read_json(text, SocketCancel))
+                self._cancel(fit(read, SocketCancel))
             else:
-                await self._call(read_json(text, SocketCall))
+                await self._call(fit(read, SocketCall), text)
         except RingbackError as error:
             self._audit({"event": "refuse"}, error.status)
             await self._send(client_id, None, "error", to_json(error.problem()))
@@ -127,17 +132,23 @@ class Socket(Calls, WebSocketHandler):
             self.gateway.runs.on_client_gone(run)
         self._open_runs.clear()
 
-    async def _call(self, call: SocketCall) -> None:
+    def _spend(self) -> TooManyCalls | None:
+        """Count a message; returns the refusal if it comes too soon, since its answer needs the message's id."""
+        try:
+            self.gateway.rate.spend(self.caller.name)
+        except TooManyCalls as error:
+            return error
+        return None
+
+    async def _call(self, call: SocketCall, text: bytes) -> None:
+        checked = await self.check(self.gateway.tasks.find(self.caller, call.task), call, text)
         if self._draining:
             raise ShuttingDown("this process is shutting down")
         if call.id in self._open_runs:
             raise KeyReused(f"the run with the id {call.id!r} has not ended")
         if len(self._open_runs) >= OPEN_RUNS:
             raise TooManyCalls(f"{OPEN_RUNS} runs are open on this socket")
-        task = self.gateway.tasks.find(self.caller, call.task)
-        checked = self.call(task, call)
         submission = Submission(self.caller.name, checked, key=call.key, cancel_after=call.cancel_after)
-        self.gateway.rate.spend(self.caller.name)
         run, _ = await self.gateway.runs.submit(submission, self)
         self._audit({"event": "call", "task": run.task, "run": run.run_id}, run.state.shown)
         self._open_runs[call.id] = run

@@ -17,7 +17,7 @@ from kombu.compression import compress
 from kombu.utils.uuid import uuid
 
 from ringback.publish.message import Message
-from ringback.publish.templates import MessageTemplate, serialise
+from ringback.publish.templates import MessageTemplate, serialise, shown
 from ringback.wire import CheckedConnection
 
 #: The options of a call that its message's template may depend on. With any other, Celery makes the message itself.
@@ -77,6 +77,8 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
         template = self._templates.get(key)
         if template is None:
             options |= {"task_id": task_id, "result_cls": result_cls, "headers": headers}
+            options.setdefault("argsrepr", shown(args or ()))
+            options.setdefault("kwargsrepr", shown(kwargs or {}))
             if key is not None and not headers and self._is_predictable():
                 options["template_key"] = key
             return type(self.app).send_task(self.app, name, args, kwargs, **options)
@@ -117,6 +119,8 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
         def send_task_message(
             producer: Any, name: str, message: Any, template_key: object = None, **options: Any
         ) -> None:
+            for shown_already in ("argsrepr", "kwargsrepr"):  # in the message's headers
+                options.pop(shown_already, None)
             queue = options.get("queue")
             self._admit(message.headers["id"], getattr(queue, "name", queue))
             sample = send(self, name, message, **options)

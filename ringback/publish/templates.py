@@ -6,6 +6,7 @@ five never change. Runs on the greenlet that calls the task or publishes its mes
 
 from __future__ import annotations
 
+from itertools import islice
 from struct import pack
 from typing import Any
 
@@ -31,6 +32,12 @@ FLAGS, PRIORITY, EXPIRATION = 0xF600, 0x0800, 0x0100
 #: strings in which ``repr`` escapes nothing, which ``saferepr`` does not, and which ``saferepr`` does not shorten.
 PLAIN_TYPES = frozenset({int, float, bool, type(None)})
 LONGEST_PLAIN = 100  # characters
+
+#: The most characters of the arguments that Celery shows (``argsrepr_maxsize``).
+LONGEST_REPR = 1024
+
+#: The levels of lists and dicts that it shows; of deeper ones it says that they are there.
+LEVELS = 3
 
 
 class MessageTemplate:
@@ -70,8 +77,8 @@ class MessageTemplate:
         varying = {
             "id": call_id,
             "root_id": call_id,
-            "argsrepr": _repr(args),
-            "kwargsrepr": _repr(kwargs),
+            "argsrepr": shown(args),
+            "kwargsrepr": shown(kwargs),
             "expires": None,
         }
         return Message(
@@ -134,12 +141,28 @@ def _short(text: str) -> bytes:
     return pack("B", len(data)) + data
 
 
-def _repr(values: Any) -> str:
-    """The arguments as Celery's workers and monitors show them to people."""
+def shown(values: Any) -> str:
+    """The arguments as Celery's workers and monitors show them to people: what its ``saferepr`` gives."""
     if not values:
         return repr(values)
     plain = values.__class__ in (tuple, list) and len(values) < 10 and all(map(_is_plain, values))
-    return repr(values) if plain else str(saferepr(values, 1024))
+    return repr(values) if plain else str(saferepr(_beginning(values, [LONGEST_REPR], LEVELS), LONGEST_REPR))
+
+
+def _beginning(value: Any, left: list[int], levels: int) -> Any:
+    """A copy of so much of a value as ``saferepr`` shows. It would go through all of it all the same, for a second.
+
+    :param left: how many more values are copied; each is shown with a character at least.
+    """
+    left[0] -= 1
+    if value.__class__ is str:
+        return value[: LONGEST_REPR + 1]
+    if value.__class__ in (list, tuple) and levels:
+        return value.__class__([_beginning(each, left, levels - 1) for each in islice(value, max(0, left[0]) + 1)])
+    if value.__class__ is dict and levels:
+        some = islice(value.items(), max(0, left[0]) + 1)
+        return {name: _beginning(each, left, levels - 1) for name, each in some}
+    return value
 
 
 def _is_plain(value: Any) -> bool:

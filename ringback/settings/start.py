@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 
@@ -27,8 +28,23 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     settings = Settings(**given)
     if settings.wechat_token and not settings.wechat_task:
         raise BadSetting("RINGBACK_WECHAT_TOKEN is set, so RINGBACK_WECHAT_TASK has to name the task that replies")
+    _check_safe_mode(settings)
     settings.grants()
     return settings
+
+
+def _check_safe_mode(settings: Settings) -> None:
+    """Check the settings of WeChat's safe mode. No message repeats the key."""
+    if not settings.wechat_aes_key:
+        return
+    if not re.fullmatch("[A-Za-z0-9+/]{43}", settings.wechat_aes_key):
+        raise BadSetting("RINGBACK_WECHAT_AES_KEY: an EncodingAESKey has 43 letters and digits")
+    for variable, value in (
+        ("RINGBACK_WECHAT_TOKEN", settings.wechat_token),
+        ("RINGBACK_WECHAT_APP_ID", settings.wechat_app_id),
+    ):
+        if not value:
+            raise BadSetting(f"RINGBACK_WECHAT_AES_KEY is set, so {variable} has to be set, too")
 
 
 def processes(environ: Mapping[str, str] = os.environ) -> int:

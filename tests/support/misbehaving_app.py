@@ -14,6 +14,7 @@ import tornado.websocket
 from celery import chain, group
 
 import examples.chat
+import loop_meter
 import misbehaving_tasks
 import ringback
 import tasks
@@ -238,6 +239,13 @@ class Held(ringback.RequestHandler):
         self.write({"pid": os.getpid(), "held": ringback.HeldRequest.held() - 1})
 
 
+class LongestCallback(ringback.RequestHandler):
+    """Reports the CPU time of the loop's longest callback since it was asked last, in milliseconds."""
+
+    def get(self) -> None:
+        self.write(str(loop_meter.longest()))
+
+
 HANDLERS = [
     (r"/raise/(\w+)", RaiseInCallback),
     (r"/raise-in-method/(\w+)", RaiseInMethod),
@@ -257,10 +265,12 @@ HANDLERS = [
     (r"/websocket", Echo),
     (r"/inside", Inside),
     (r"/held", Held),
+    (r"/longest-callback", LongestCallback),
     *ringback_app.HANDLERS,
 ]
 
 
 if __name__ == "__main__":
     watchman.watch()
+    loop_meter.measure()
     ringback_app.main(HANDLERS)

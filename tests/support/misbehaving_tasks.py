@@ -6,9 +6,10 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Union
 
 import kombu
+import pydantic
 from amqp import Message
 from celery import Task
 from celery.exceptions import Ignore
@@ -163,6 +164,48 @@ def answer_by_itself(answer: dict[str, object]) -> dict[str, object]:
 def typed(number: int, word: str = "a", *more: float, when: datetime | None = None, **rest: bool) -> str:
     """A task with one parameter of each kind."""
     return f"{number} {word} {more} {when} {rest}"
+
+
+class Leaf(pydantic.BaseModel):
+    name: str
+    weight: float = 1.0
+
+
+class Branch(pydantic.BaseModel):
+    """A model that holds itself, in a union with another."""
+
+    name: str
+    parts: list[Union["Branch", Leaf]] = []
+
+
+@app.task
+def take_numbers(value: list[int]) -> int:
+    return len(value)
+
+
+@app.task
+def take_names(value: dict[str, int]) -> int:
+    return len(value)
+
+
+@app.task
+def take_choices(value: list[int | float | bool | datetime | list[str] | dict[str, str]]) -> int:
+    return len(value)
+
+
+@app.task
+def take_moments(value: list[datetime | tuple[int, int]]) -> int:
+    return len(value)
+
+
+@app.task
+def take_leaves(value: list[Leaf]) -> int:
+    return len(value)
+
+
+@app.task
+def take_a_tree(value: Branch) -> int:
+    return len(value)  # type: ignore[arg-type]
 
 
 @app.task

@@ -1,0 +1,96 @@
+"""Compares arguments with type hints, as strictly as JSON Schema does and at a bounded cost. Pure.
+
+It takes the schema that pydantic has made of the hints, and changes three things in it:
+
+- A list ends with its first wrong element: a body has room for half a million, and each error costs.
+- A whole number may be written as 3.0 (JSON Schema, 6.1.1).
+- Hints of what JSON has by itself are compared with Python's values. Only other hints, such as ``datetime``, which JSON
+  has as text, need JSON again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic_core
+from pydantic import BaseModel
+from pydantic_core import SchemaValidator
+
+#: Kinds of schemas that accept the same values from JSON and from Python's lists, dicts, strings and numbers.
+PLAIN = frozenset(
+    {
+        *("any", "none", "bool", "int", "float", "str", "list", "dict", "literal"),
+        *("nullable", "union", "default", "definitions", "definition-ref"),
+        *("model", "model-fields", "model-field", "typed-dict", "typed-dict-field"),
+    }
+)
+ENDS_EARLY = frozenset({"list", "tuple", "set", "frozenset"})
+
+#: The parts of a schema that have no schemas of values in them.
+OTHER_PARTS = frozenset({"cls", "config", "metadata", "serialization", "default", "computed_fields", "keys_schema"})
+
+
+class Hints:
+    """The type hints of a task's arguments.
+
+    :param model: a model of the arguments.
+    """
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._kinds: set[str] = set()
+        self._validator = _validator_of(self._adapt(model.__pydantic_core_schema__))
+        self.are_plain = self._kinds <= PLAIN
+
+    def check(self, arguments: dict[str, Any]) -> None:
+        """Compare arguments with the hints.
+
+        :param arguments: values as JSON has them.
+        :raises pydantic.ValidationError: they do not fit.
+        :raises ValueError: a value has no JSON.
+        """
+        if self.are_plain:
+            self._validator.validate_python(arguments, strict=True)
+            return
+        text = pydantic_core.to_json(arguments, inf_nan_mode="constants")
+        self._validator.validate_json(text, strict=True)
+
+    def _adapt(self, schema: Any) -> Any:
+        if isinstance(schema, list | tuple):
+            return type(schema)(map(self._adapt, schema))
+        if not isinstance(schema, dict):
+            return schema
+        kind = schema.get("type")
+        if not isinstance(kind, str):  # fields by name, of which one may be called "type"
+            return {name: self._adapt(part) for name, part in schema.items()}
+        self._kinds.add(kind if _is_plain(schema) else f"{kind} of others")
+        adapted = {name: part if name in OTHER_PARTS else self._adapt(part) for name, part in schema.items()}
+        if kind in ENDS_EARLY:
+            adapted["fail_fast"] = True
+        return _or_whole(adapted) if kind == "int" else adapted
+
+
+def _validator_of(schema: Any) -> SchemaValidator:
+    """Make a validator. Pydantic since 2.12 would take the one that each model in the schema has, of another schema."""
+    try:
+        return SchemaValidator(schema, _use_prebuilt=False)
+    except TypeError:  # the older ones have no such parameter, and take none
+        return SchemaValidator(schema)
+
+
+def _is_plain(schema: dict[str, Any]) -> bool:
+    if schema["type"] == "literal":
+        return all(isinstance(value, str | int | None) for value in schema["expected"])
+    return schema.get("keys_schema", {"type": "str"})["type"] in ("any", "str")
+
+
+def _or_whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an integer, or of the same number with a fraction of 0."""
+    limits: dict[str, Any] = {name: schema[name] for name in ("ge", "gt", "le", "lt") if name in schema}
+    whole: dict[str, Any] = {
+        "type": "float",
+        "multiple_of": float(schema.get("multiple_of", 1)),
+        "allow_inf_nan": False,
+        **limits,
+    }
+    either: dict[str, Any] = {"type": "union", "choices": [schema, whole], "mode": "left_to_right"}
+    return either if limits else {**either, "custom_error_type": "int_type"}  # one error is made sooner than two
