@@ -83,7 +83,7 @@ def test_a_message_that_the_broker_refuses_is_sent_until_it_is_accepted(spare: R
 @pytest.fixture(scope="module")
 def quorum(spare: RabbitMQ) -> Iterator[Web]:
     variables = {"BROKER_URL": spare.url, "TASK_QUEUE": "kept", "TASK_QUEUE_TYPE": "quorum"}
-    with Worker(**variables, WORKER_CONCURRENCY="10"), Web(**variables) as web:
+    with Worker(**variables, WORKER_CONCURRENCY="10"), Web(**variables, RINGBACK_TERMINATE="*") as web:
         yield web
 
 

@@ -12,7 +12,7 @@ import redis as redis_py
 from celery import Celery
 from celery.result import AsyncResult
 
-from client import Answer, Client, call, get, look_inside, run, send, websocket
+from client import Answer, Client, call, get, look_inside, run, send, until_inside, websocket
 from servers import RabbitMQ, Redis
 from stack import Web, Worker, processes
 from waiting import until, until_async
@@ -269,6 +269,7 @@ def test_what_is_erased_while_it_goes_on_leaves_nothing_either(
             client = Client(web.url)
             made = await client.call(f"{TASKS}.count_and_sleep", str(tmp_path / "x"), 1, Prefer="respond-async")
             waiting = asyncio.create_task(client.fetch(made.headers["Location"] + "?wait=10"))
+            await until_inside(client, lambda inside: inside["held"] == 1)
             erased = await client.fetch(made.headers["Location"] + "?forget=true", method="DELETE")
             assert erased.status == 204
             assert (await waiting).json["state"] == "REVOKED"

@@ -206,8 +206,9 @@ def test_a_run_belongs_to_its_caller(rabbitmq: RabbitMQ, worker: Worker) -> None
         assert get(web.url, f"/v1/runs/{run_id}", headers=mine).status == 200
         assert get(web.url, f"/v1/runs/{run_id}", headers=other).status == 404
         assert call(web.url, "add", 1, 2, Idempotency_Key="same", **other).json["id"] != run_id
-        taken = send(web.url, f"/v1/runs/{run_id}", {"task": "add", "args": [1, 2]}, method="PUT", **other)
-        assert taken.status == 422
+        own = send(web.url, f"/v1/runs/{run_id}", {"task": "add", "args": [5, 5]}, method="PUT", **other)
+        assert (own.status, own.json["result"]) == (200, 10)
+        assert get(web.url, f"/v1/runs/{run_id}", headers=mine).json["result"] == 3
 
 
 def test_ended_runs_leave_nothing_behind(url: str) -> None:

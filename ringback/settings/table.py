@@ -59,7 +59,7 @@ class Settings:
     )
     result_limit: int = setting(
         "RINGBACK_RESULT_LIMIT",
-        8 * 2**20,
+        16 * 2**20,
         values.whole_number,
         "Bytes of a result as JSON, then 502. It is kept, and may be asked for by many clients.",
     )

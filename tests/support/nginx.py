@@ -21,7 +21,7 @@ http {{
     upstream agents {{ {agents} }}
     server {{
         listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://agents; }}
+        location / {{ proxy_pass http://agents; proxy_set_header Host $http_host; }}
     }}
 }}
 """
