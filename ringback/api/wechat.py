@@ -30,6 +30,9 @@ from ringback.runs import Run, State, Submission, TaskCall
 
 logger = logging.getLogger(__name__)
 
+#: Whose runs they are: a name that no caller of RINGBACK_TOKENS can have.
+CALLER = "/wechat"
+
 #: Seconds within which the last attempt is answered; WeChat hangs up at 5.
 PATIENCE = 4.5
 
@@ -132,7 +135,7 @@ class WeChat(ApiHandler):
         # An event has no MsgId; WeChat says to identify it by sender and time.
         key = message.get("MsgId") or f"{message.get('FromUserName')} {message.get('CreateTime')}"
         argument = self._text.decode() if settings.wechat_raw else message
-        return Submission("wechat", TaskCall(settings.wechat_task, [argument], {}, headers=self.trace()), key=key)
+        return Submission(CALLER, TaskCall(settings.wechat_task, [argument], {}, headers=self.trace()), key=key)
 
 
 def _parse(text: bytes) -> Message:
