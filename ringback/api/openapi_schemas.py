@@ -65,7 +65,7 @@ def path(name: str, schema: Document) -> Document:
 
 
 TEXT = {"type": "string"}
-PLAIN = {"200": {"description": "as text", "content": {"text/html": {"schema": TEXT}}}} | problems({})
+PLAIN = {"200": {"description": "as text", "content": {"text/plain": {"schema": TEXT}}}} | problems({})
 ID_PARAMETER = path("id", {"type": "string", "pattern": f"^{ID.pattern}$"})
 CALL_HEADERS = [
     header("Prefer", {"type": "string", "examples": ["wait=5", "respond-async"]}),
