@@ -20,9 +20,10 @@ TASKS = "echo misbehaving_tasks.give misbehaving_tasks.typed"
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Web]:
-    """A process with a short deadline, so that no request is held for long."""
+    """A process with a short deadline, so that no request is held for long, and any ``eta``, for which JSON Schema has
+    no limit."""
     command = [sys.executable, "-m", "ringback", "--app=misbehaving_tasks", "--port=0"]
-    with Web(command=command, RINGBACK_TASKS=TASKS, RINGBACK_DEADLINE="0.3") as web:
+    with Web(command=command, RINGBACK_TASKS=TASKS, RINGBACK_DEADLINE="0.3", RINGBACK_MAX_DELAY="1e12") as web:
         yield web
 
 

@@ -27,7 +27,7 @@ class Calls:
         options = Options.model_json_schema()
         options["properties"]["queue"] = {"enum": [*queues, None]}
         number, _ = options["properties"]["countdown"]["anyOf"]
-        number["maximum"] = max_delay
+        number["maximum"] = min(number["maximum"], max_delay)
         options["properties"]["eta"]["description"] = f"no later than {max_delay:g} seconds from now"
         del options["title"]
         steps = CanvasBody.model_json_schema(ref_template="#/components/schemas/{model}")["$defs"]
