@@ -167,7 +167,7 @@ class BodyLimit(httputil.HTTPMessageDelegate):
         stream = cast(IOStream | None, self._connection.stream)
         if stream is None:  # a WebSocket has it now
             return
-        method, path, _ = self._start_line
+        method, path = self._start_line.method, self._start_line.path.partition("?")[0]
         logger.info("closed, since its body takes too long: %s %s (%s)", method, path, self._connection.context)
         stream.close()  # the connection's own close() would forget the close callback
 
