@@ -151,6 +151,10 @@ class BodyLimit(httputil.HTTPMessageDelegate):
 
     def _end_of_body(self) -> None:
         self._server.bodies.stop(self)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Stop to count the bytes of this body among those that are under way."""
         self._server.bytes_under_way -= self._taken
         self._taken = 0
 
@@ -181,8 +185,7 @@ class BodyLimit(httputil.HTTPMessageDelegate):
         self._refuse(error)
 
     def _refuse(self, error: RingbackError) -> None:
-        self._server.bytes_under_way -= self._taken
-        self._taken = 0
+        self._give_back()
         refused = LingeringClose(self._connection)
         self._left, self._request = math.inf, refused
         if self._connection._response_start_line is None:
