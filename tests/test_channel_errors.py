@@ -33,8 +33,9 @@ def test_a_task_that_is_held_for_too_long_does_not_stop_the_worker(strict: Rabbi
     path = tmp_path / "times"
     variables = {"BROKER_URL": strict.url, "TASK_QUEUE": f"held-{pool}"}
     with Worker(pool=pool, **variables) as worker, Web(**variables) as web:
-        # Given a task with a countdown for which the broker closes the worker's channel
-        options = {"args": [str(path)], "options": {"countdown": 8}}
+        # Given a task with a countdown for which the broker closes the worker's channel, after 2 to 3 s and then every
+        # 3 s. It is due between two of these moments: a start that the broker does not hear of is delivered again.
+        options = {"args": [str(path)], "options": {"countdown": 7}}
         made = send(web.url, "/v1/tasks/misbehaving_tasks.count_to", options, Prefer="respond-async").json["id"]
         worker.wait_for("PRECONDITION_FAILED")
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    RootModel,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from typing_extensions import TypedDict
 
 from ringback.api.hints import Hints
@@ -22,6 +31,37 @@ class Point(BaseModel):
     x: float = 0.0
 
 
+class Named(BaseModel, extra="forbid"):
+    """A model whose fields have other names in JSON, and which takes no others."""
+
+    label: str = Field(alias="name")
+    x: int | Point = Field(1, validation_alias="a")
+
+
+class Even(BaseModel, extra="allow"):
+    """A model that is looked at when it is made."""
+
+    x: int
+    _seen: bool = False
+
+    @model_validator(mode="after")
+    def is_even(self) -> Even:
+        if self.x % 2:
+            raise ValueError("odd")
+        return self
+
+
+class Wrong(BaseModel, validate_default=True):
+    """A model whose default does not fit."""
+
+    x: int = "a"  # type: ignore[assignment]
+
+
+class Tree(BaseModel):
+    name: str
+    a: list[Tree | Point] = []
+
+
 class Pair(TypedDict):
     type: int
 
@@ -29,6 +69,18 @@ class Pair(TypedDict):
 HINTS: list[Any] = [
     *(int, float, str, bool, None, Any, list[int], dict[str, int], dict[int, str], list[list[float]]),
     *(int | None, int | str, list[int | str | None], Literal["a", 1], Point, list[Point], Pair, dict[str, Any]),
+    *(
+        Named,
+        list[Named | Point],
+        Even,
+        list[Even | Point],
+        Tree,
+        Tree | None,
+        list[Point | datetime],
+        tuple[Named, int],
+        Wrong,
+    ),
+    *(RootModel[list[Point]], Annotated[Point, AfterValidator(lambda point: point.name and point)]),
     *(datetime, date, Decimal, UUID, bytes, tuple[int, str], set[int], list[datetime], datetime | None),
 ]
 KEYS = st.sampled_from(["a", "name", "x", "type", "1"])

@@ -93,7 +93,7 @@ def too_long(
 #: Requests that take more time, as often as the others.
 DEARER = {
     # Pydantic tries each alternative of a union for each value.
-    **{f"/v1/tasks/{TASKS}.{task}": 4.0 for task in ("take_choices", "take_a_tree", "take_moments")},
+    f"/v1/tasks/{TASKS}.take_choices": 3.0,
     "/v1/runs/one": 1.5,  # encoded twice, for its fingerprint and for its message
 }
 
