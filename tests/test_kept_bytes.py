@@ -67,8 +67,15 @@ def test_the_oldest_errors_leave_when_they_are_too_many_bytes(rabbitmq: RabbitMQ
         run(conversation())
 
 
-def test_the_oldest_runs_leave_redis_when_they_are_too_many_bytes(rabbitmq: RabbitMQ, redis: Redis) -> None:
-    database = redis_py.Redis.from_url(redis.url, decode_responses=True)
+@pytest.fixture
+def database(redis: Redis) -> Iterator[redis_py.Redis]:
+    with redis_py.Redis.from_url(redis.url, decode_responses=True) as client:
+        yield client
+
+
+def test_the_oldest_runs_leave_redis_when_they_are_too_many_bytes(
+    rabbitmq: RabbitMQ, redis: Redis, database: redis_py.Redis
+) -> None:
     database.delete("ringback:all:bytes", "ringback:all:sizes", "ringback:all:ended")
     with processes(rabbitmq, redis, 2, RINGBACK_KEEP_BYTES="100000") as (maker, other):
         ids = [call(maker.url, "echo", "x" * 5000, Idempotency_Key=str(number)).json["id"] for number in range(60)]
@@ -83,11 +90,10 @@ def test_the_oldest_runs_leave_redis_when_they_are_too_many_bytes(rabbitmq: Rabb
         assert not database.exists(f"ringback:events:anybody/{ids[0]}")
 
 
-def test_a_talkative_task_keeps_its_last_events(rabbitmq: RabbitMQ, redis: Redis) -> None:
+def test_a_talkative_task_keeps_its_last_events(rabbitmq: RabbitMQ, redis: Redis, database: redis_py.Redis) -> None:
     with processes(rabbitmq, redis, 1) as [web]:
         made = call(web.url, f"{TASKS}.report_at_length", 200, 20_000)
         assert made.status == 200
-        database = redis_py.Redis.from_url(redis.url, decode_responses=True)
         name = f"ringback:events:anybody/{made.json['id']}"
         until(lambda: database.lrange(name, -1, -1), lambda last: last and '"result"' in last[0])
         assert sum(map(len, database.lrange(name, 0, -1))) < 1.2 * BYTES_KEPT
