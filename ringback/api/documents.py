@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ringback.runs import Run, RunEvent, to_json_object
@@ -24,4 +23,8 @@ def run_document(run: Run) -> str:
 
 def shown_events(run: Run, events: list[RunEvent]) -> list[RunEvent]:
     """The events as clients see them: ``result``, which stands for the whole run, gets the run's document."""
-    return [replace(event, data=run_document(run)) if event.name == "result" else event for event in events]
+    return [_shown(run, event) for event in events]
+
+
+def _shown(run: Run, event: RunEvent) -> RunEvent:
+    return RunEvent(event.number, event.name, run_document(run)) if event.name == "result" else event

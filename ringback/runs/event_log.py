@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: The last events that are kept: so many, of so many bytes together. More would let a talkative task fill the memory.
 EVENTS_KEPT = 1000
 BYTES_KEPT = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class RunEvent:
+class RunEvent(NamedTuple):
     """Something that happened to a run, as a client follows it.
 
     The event ``result`` has no data of its own: it stands for the whole run.

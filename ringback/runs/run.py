@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -217,7 +218,13 @@ class Run:
 
 def now() -> str:
     """This moment, as RFC 3339 has it."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(time.time_ns() // 10**6, 1000)
+    return f"{_second(seconds)}.{milliseconds:03}Z"
+
+
+@functools.lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def run_key(caller: str, run_id: str) -> str:

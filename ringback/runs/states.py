@@ -17,6 +17,8 @@ from enum import Enum
 class State(str, Enum):
     """The state that a run is in."""
 
+    __hash__ = str.__hash__  # that of Enum is written in Python, and a run is looked up twenty times
+
     ACCEPTED = "ACCEPTED"  #: its message is in the outbox
     QUEUED = "QUEUED"  #: the broker has confirmed the message
     STARTED = "STARTED"  #: a worker has started it, and says so (``track_started``)
@@ -46,6 +48,8 @@ class State(str, Enum):
 
 class Event(Enum):
     """What can happen to a run."""
+
+    __hash__ = object.__hash__
 
     CONFIRMED = "the broker has confirmed the message"
     STARTED = "a worker has started the task"

@@ -85,14 +85,13 @@ class Proxies:
         :param peer: the address at the other end of the connection.
         :param headers: of the request. In ``X-Forwarded-For`` each proxy has added whom it was asked by, at the end.
         """
-        forwarded = headers.get("X-Forwarded-For")
-        if forwarded is None:
+        if "X-Forwarded-For" not in headers:
             return peer, None
         if not self._is_proxy(peer):
             self._warn()
             return peer, None
         client = peer
-        for hop in reversed(forwarded.split(",")):
+        for hop in reversed(headers["X-Forwarded-For"].split(",")):
             hop = hop.strip()
             if not _is_address(hop):
                 break

@@ -92,6 +92,8 @@ class BoundedHTTPServer(HTTPServer):
 class BodyLimit(httputil.HTTPMessageDelegate):
     """Looks at the headers of one request, and counts its body on its way to the application."""
 
+    __slots__ = "_chunks", "_connection", "_headers", "_left", "_peer", "_request", "_server", "_start_line", "_taken"
+
     def __init__(
         self, request: httputil.HTTPMessageDelegate, connection: HTTP1Connection, server: BoundedHTTPServer
     ) -> None:

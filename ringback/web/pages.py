@@ -24,6 +24,8 @@ def check_page(request: HTTPServerRequest, origins: Collection[str]) -> None:
 
     :raises Forbidden: another page asks.
     """
+    if "Origin" not in request.headers and "Sec-Fetch-Site" not in request.headers:
+        return
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     if origin is None and (site is None or site in OWN):
         return

@@ -59,7 +59,7 @@ def serve(
     if switchboard.settings.audit:
         application.settings[audit.SETTING] = True
         audit.start()
-    _prepare_handlers(application)
+    _prepare_handlers(application, access)
     life = _serve(application, switchboard, port, address, example, context)
     if sys.version_info < (
         3,
@@ -71,7 +71,7 @@ def serve(
         runner.run(life)
 
 
-def _prepare_handlers(application: tornado.web.Application) -> None:
+def _prepare_handlers(application: tornado.web.Application, access: Access) -> None:
     """Have every handler answer a ``RingbackError`` with its own status, Tornado's plain handlers included.
 
     A request with a body is authenticated before the body is read.
@@ -79,9 +79,10 @@ def _prepare_handlers(application: tornado.web.Application) -> None:
     delegate = application.get_handler_delegate
 
     def get_handler_delegate(request: Any, target_class: type[Any], *args: Any, **kwargs: Any) -> Any:
-        has_body = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
-        if has_body and issubclass(target_class, RequestHandler) and not target_class.is_public(request):
-            target_class.authenticate(request, application.settings)
+        if access.is_guarded and issubclass(target_class, RequestHandler) and not target_class.is_public(request):
+            has_body = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
+            if has_body:
+                target_class.authenticate(request, application.settings)
         return delegate(request, answering_errors(target_class), *args, **kwargs)  # type: ignore[arg-type]
 
     application.get_handler_delegate = get_handler_delegate  # type: ignore[method-assign]
