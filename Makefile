@@ -15,6 +15,9 @@ chaos: .venv/dev  ## kill the leaders of a private RabbitMQ cluster under load, 
 	@scripts/servers
 	@.venv/bin/python tests/support/chaos.py
 
+fuzz: .venv/dev  ## send broken HTTP to all routes for ten minutes; MINUTES=1 make fuzz for another time
+	@PYTHONPATH=tests/support:. .venv/bin/python tests/support/raw_http.py
+
 compat: .venv/dev  ## run the core's tests on Celery 5.5, 5.6 and 5.7; QUICK=1 make compat runs those without servers
 	@scripts/servers rabbitmq-server redis-server
 	@scripts/compat $(PYTHON)
@@ -22,8 +25,12 @@ compat: .venv/dev  ## run the core's tests on Celery 5.5, 5.6 and 5.7; QUICK=1 m
 docs: .venv/dev  ## write docs/settings.md from the table of settings
 	@PYTHONPATH=. .venv/bin/python scripts/settings_page.py
 
-check: .venv/dev  ## lint, format and types
+check: .venv/dev  ## lint, format and types, and known vulnerabilities of the pinned libraries
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+	@.venv/bin/python scripts/audit.py
+
+pins:  ## pin what requirements/*.in need, with hashes, in requirements*.txt; ARGS=--upgrade for newer versions
+	@scripts/pins $(PYTHON) $(ARGS)
 
 success: .venv/run  ## count how many of 1000 requests succeed; URL=http://127.0.0.1:8888 asks a running process
 	@.venv/bin/python scripts/success.py $(URL)
@@ -38,10 +45,10 @@ vendor:  ## fetch Swagger UI's files for /docs, in the version that ringback/api
 .venv/run: requirements.txt scripts/venv
 	@scripts/venv $(PYTHON) $< run && touch $@
 
-.venv/dev: requirements-dev.txt requirements.txt scripts/venv
+.venv/dev: requirements-dev.txt scripts/venv
 	@scripts/venv $(PYTHON) $< test && touch $@ .venv/run
 
-.venv/bench: requirements-bench.txt requirements.txt scripts/venv
+.venv/bench: requirements-bench.txt scripts/venv
 	@scripts/venv $(PYTHON) $< bench && touch $@ .venv/run
 
-.PHONY: run test quick chaos compat docs check success bench vendor
+.PHONY: run test quick chaos fuzz compat docs check pins success bench vendor

@@ -144,8 +144,8 @@ def is_for(requirement: Requirement, extra: str) -> bool:
 
 def pins() -> dict[str, str]:
     """The version of each library in ``requirements.txt`` for this Python, by name."""
-    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
-    found = [Requirement(line) for line in lines if line]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    found = [Requirement(line.rstrip(" \\")) for line in lines if line[0].isalnum()]
     return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in found if is_for(one, "")}
 
 
