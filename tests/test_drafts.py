@@ -9,6 +9,7 @@ import pytest
 
 from ringback.calls import Watch, current_holder
 from ringback.calls.drafts import Drafts
+from ringback.calls.paces import Paces
 from ringback.errors import OutboxFull
 from ringback.publish import Message, Outbox
 
@@ -58,7 +59,7 @@ class Core:
     def __init__(self, limit: int = 10) -> None:
         self.known: dict[str, Any] = {}
         self.waiting, self.outbox = FakeWaiting(), Outbox(limit)
-        self.drafts = Drafts(self.outbox, self.known, self.waiting, deadline=25.0)  # type: ignore[arg-type]
+        self.drafts = Drafts(self.outbox, self.known, self.waiting, Paces(10.0), deadline=25.0)  # type: ignore[arg-type]
 
     def call(self, call_id: str = "a", kept: bool = True, **options: Any) -> FakeCall:
         """Call a task; ``kept`` says whether the handler keeps the call."""

@@ -23,7 +23,7 @@ def broker() -> Iterator[RabbitMQ]:
         yield server
 
 
-def depth(web: Web, queue: str = "celery") -> dict[str, int] | None:
+def depth(web: Web, queue: str = "celery") -> dict[str, float] | None:
     """A queue as ``/v1/queues`` reports it."""
     queues = get(web.url, "/v1/queues").json["queues"]
     return next((found for found in queues if found["name"] == queue), None)
@@ -43,7 +43,7 @@ def test_a_flood_makes_the_metrics_rise_and_fall(broker: RabbitMQ) -> None:
         assert statuses(flood(web, 50)) == {202}
         until(lambda: metric(web, "ringback_queue_messages", "flood") == 50)
         assert metric(web, "ringback_queue_consumers", "flood") == 0
-        assert depth(web, "flood") == {"name": "flood", "messages": 50, "consumers": 0}
+        assert depth(web, "flood") == {"name": "flood", "messages": 50, "consumers": 0, "expected_wait": 0.0}
 
         with Worker(BROKER_URL=broker.url, TASK_QUEUE="flood"):
             until(lambda: metric(web, "ringback_queue_messages", "flood") == 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from celery import Celery
 from celery.worker.request import Request
 
 from ringback.wire import read_ahead
-from ringback.worker import apply
+from ringback.worker import apply, configure
 from ringback.worker.configuration import ALWAYS, AMQP, GREEN, REDIS, REQUEST, RPC
 
 
@@ -59,6 +59,77 @@ def test_a_worker_gets_what_is_safe_for_its_broker_backend_and_pool(
         assert settings_of(app, group) == group
     for group in others:
         assert settings_of(app, group) != group
+
+
+class Old:
+    """Settings by the names that Celery 3 had."""
+
+    BROKER_HEARTBEAT = 77
+    CELERYD_PREFETCH_MULTIPLIER = 3
+
+
+class Django:
+    """Settings of a Django project."""
+
+    CELERY_BROKER_HEARTBEAT = 77
+    CELERY_WORKER_PREFETCH_MULTIPLIER = 3
+
+
+class Module:
+    """Settings in a module of their own."""
+
+    broker_heartbeat = 77
+    worker_prefetch_multiplier = 3
+
+
+NEW: dict[str, Any] = {"broker_heartbeat": 77, "worker_prefetch_multiplier": 3}
+WAYS: dict[str, Callable[[Celery], object]] = {
+    "a module": lambda app: app.config_from_object(Module),
+    "a dict": lambda app: app.config_from_object(dict(NEW)),
+    "Django": lambda app: app.config_from_object(Django, namespace="CELERY"),
+    "old names": lambda app: app.config_from_object(Old),
+    "update": lambda app: app.conf.update(NEW),
+    "attributes": lambda app: [setattr(app.conf, name, value) for name, value in NEW.items()],
+    "defaults": lambda app: app.add_defaults(dict(NEW)),
+}
+
+
+@pytest.mark.parametrize("configured_first", [False, True])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_whatever_way_a_project_sets_something_it_takes_precedence(
+    way: Callable[[Celery], object], configured_first: bool
+) -> None:
+    with Celery("stranger", set_as_current=False) as app:
+        if configured_first:
+            way(app)
+            assert app.conf.broker_heartbeat == 77  # from now on the app is configured
+            configure(app)
+        else:
+            configure(app)
+            way(app)
+        assert app.conf.worker_prefetch_multiplier == 3
+        apply(app, "gevent")
+
+        assert settings_of(app, NEW) == NEW
+        assert settings_of(app, GREEN) == GREEN
+
+
+def test_a_setting_that_is_celerys_default_is_a_setting_all_the_same() -> None:
+    own = {"broker_heartbeat": 120, "worker_prefetch_multiplier": 4}
+    with Celery("stranger", set_as_current=False) as app:
+        configure(app)
+        app.config_from_object(own)
+        apply(app, "gevent")
+
+        assert settings_of(app, own) == own
+
+
+def test_the_command_line_finds_the_smaller_prefetch() -> None:
+    with Celery("stranger", set_as_current=False) as app:
+        configure(app)
+        app.config_from_object({"broker_heartbeat": 77})
+
+        assert app.conf.worker_prefetch_multiplier == 1
 
 
 def test_a_projects_own_settings_take_precedence(make_app: Any) -> None:

@@ -38,14 +38,14 @@ class Ready(ApiHandler):
     def get(self) -> None:
         """Answer 200.
 
-        :raises Refused: a call would be refused.
+        :raises Refused: the broker or the replies are away, or this process is ending.
         """
-        self.gateway.switchboard.admit()
+        self.gateway.switchboard.check()
         self.answer('{"status": "ready"}')
 
 
 class Queues(ApiHandler):
-    """``GET /v1/queues``: how many tasks wait in each queue, and how many workers take from it."""
+    """``GET /v1/queues``: how many tasks wait in each queue, for how many workers, and how long a new one would."""
 
     scopes: ClassVar[dict[str, str]] = {"GET": "metrics"}
 
@@ -82,6 +82,7 @@ class GatewayCollector:
         gateway, load = self._gateway, self._gateway.switchboard.load
         yield GaugeMetricFamily("ringback_held_requests", "Requests that wait for their answer.", HeldRequest.held())
         yield GaugeMetricFamily("ringback_waited_calls", "Calls that wait for a result.", load.waiting)
+        yield GaugeMetricFamily("ringback_detached_calls", "Those that no client waits for.", load.detached)
         yield GaugeMetricFamily("ringback_outbox_messages", "Messages not yet sent.", load.unsent)
         yield GaugeMetricFamily("ringback_unconfirmed_messages", "Messages not yet confirmed.", load.unconfirmed)
         yield GaugeMetricFamily("ringback_runs", "Runs that are known, ended or not.", len(gateway.runs))
@@ -95,10 +96,15 @@ class GatewayCollector:
         """The depths, while the broker can be asked: an old number would mislead an autoscaler."""
         messages = GaugeMetricFamily("ringback_queue_messages", "Tasks that wait for a worker.", labels=["queue"])
         consumers = GaugeMetricFamily("ringback_queue_consumers", "Workers that take from a queue.", labels=["queue"])
+        wait = GaugeMetricFamily(
+            "ringback_queue_wait_seconds", "Time until a new call would be answered.", labels=["queue"]
+        )
         with suppress(BrokerUnavailable):
             for name, depth in self._gateway.switchboard.depths().items():
+                wait.add_metric([name], depth.expected_wait)
                 messages.add_metric([name], depth.messages)
                 if depth.consumers is not None:
                     consumers.add_metric([name], depth.consumers)
         yield messages
         yield consumers
+        yield wait

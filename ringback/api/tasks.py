@@ -61,6 +61,15 @@ class Calls(ApiHandler):
             found.setdefault(name.strip().lower(), value.strip().strip('"'))
         return found
 
+    @cached_property
+    def patience(self) -> tuple[float, str]:
+        """The seconds that the client waits for the end of its run, and the preference that says so, if one does."""
+        seconds, wait = self.gateway.settings.deadline, self.preferences.get("wait", "")
+        if re.fullmatch(r"[0-9]{1,9}", wait):
+            seconds = min(seconds, float(wait))
+            return seconds, f"wait={seconds:g}"
+        return (0.0, "respond-async") if "respond-async" in self.preferences else (seconds, "")
+
     def cancel_after(self) -> float | None:
         """Read the header ``Cancel-After``: the seconds after which the run is dropped.
 
@@ -129,6 +138,7 @@ class Calls(ApiHandler):
 
         :raises RingbackError: no run was started.
         """
+        submission.patience = self.patience[0] or None
         run, repeated = await self.submit(submission)
         if repeated and run.has_ended:
             self.set_header("Idempotent-Replayed", "true")
@@ -145,15 +155,11 @@ class Calls(ApiHandler):
 
         A client that does not want to wait waits for the broker's confirm all the same: what a 202 names is not lost.
         """
-        limit, wait = self.gateway.settings.deadline, self.preferences.get("wait", "")
-        if re.fullmatch(r"[0-9]{1,9}", wait):
-            limit = min(limit, float(wait))
-            self.set_header("Preference-Applied", f"wait={limit:g}")
-        elif "respond-async" in self.preferences:
-            limit = 0
-            self.set_header("Preference-Applied", "respond-async")
-        if limit:
-            await self.wait(lambda: run.has_ended, limit - self.age)
+        seconds, applied = self.patience
+        if applied:
+            self.set_header("Preference-Applied", applied)
+        if seconds:
+            await self.wait(lambda: run.has_ended, seconds - self.age)
         else:
             await self.wait(lambda: run.is_queued, 2 * self.gateway.settings.publish_timeout)
 

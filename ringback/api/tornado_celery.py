@@ -42,6 +42,8 @@ class TaskNames(Calls):
 class ApplyAsync(Calls):
     """Answers ``POST /apply-async/<task>/``."""
 
+    waits = False  #: whether the client waits for the end of its run
+
     async def post(self, name: str) -> None:
         """Call a task, and answer with its id as soon as the broker has it."""
         run = await self.apply(name)
@@ -61,12 +63,16 @@ class ApplyAsync(Calls):
         body = read_json(self.request.body, ApplyBody)
         asked = CallBody.model_construct(args=body.args, kwargs=body.kwargs, options=body)
         call = await self.check(task, asked, self.request.body)
-        run, _ = await self.submit(Submission(self.caller.name, call, cancel_after=body.timeout or None))
+        patience = self.gateway.settings.deadline if self.waits else None
+        submission = Submission(self.caller.name, call, cancel_after=body.timeout or None, patience=patience)
+        run, _ = await self.submit(submission)
         return run
 
 
 class Apply(ApplyAsync):
     """Answers ``POST /apply/<task>/``."""
+
+    waits = True
 
     async def post(self, name: str) -> None:
         """Call a task, and answer when it has ended.

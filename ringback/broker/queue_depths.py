@@ -38,6 +38,7 @@ class Depth:
 
     messages: int  #: that wait; without those that a worker has taken or prefetched
     consumers: int | None  #: ``None`` where the broker does not tell
+    expected_wait: float = 0.0  #: seconds until a new call would be answered
 
 
 class QueueDepths:
@@ -45,10 +46,17 @@ class QueueDepths:
 
     :param app: the Celery app whose broker is asked.
     :param names: gives the names of the queues.
+    :param on_depth: gets the name of a queue and each reading of it.
     """
 
-    def __init__(self, app: Celery, settings: Settings, names: Callable[[], list[str]]) -> None:
-        self._app, self._settings, self._names = app, settings, names
+    def __init__(
+        self,
+        app: Celery,
+        settings: Settings,
+        names: Callable[[], list[str]],
+        on_depth: Callable[[str, Depth], object],
+    ) -> None:
+        self._app, self._settings, self._names, self._on_depth = app, settings, names, on_depth
         self._depths: dict[str, Depth] = {}
         self._missing: dict[str, float] = {}  # by name: when the broker had no such queue
         self._published: dict[str, float] = {}  # by name: when a message for it was made that may declare it
@@ -107,6 +115,7 @@ class QueueDepths:
             if depth is not None:
                 self._depths[name] = depth
                 self._published.pop(name, None)
+                self._on_depth(name, depth)
             else:
                 self._depths.pop(name, None)
                 self._missing[name] = time.monotonic()

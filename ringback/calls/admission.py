@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ringback.broker import QueueDepths
 from ringback.calls.waiting import Waiting
-from ringback.errors import RepliesUnavailable, ShuttingDown, TooManyHeld
+from ringback.errors import RepliesUnavailable, ShuttingDown, TooManyDetached, TooManyHeld
 from ringback.publish import Publisher
 from ringback.replies import ReplyConsumer
 from ringback.settings import Settings
@@ -17,6 +17,7 @@ class Load:
     """How much a switchboard has to do."""
 
     waiting: int  #: calls that wait for a result
+    detached: int  #: those of them that no client waits for
     unsent: int  #: messages that wait to be sent
     unconfirmed: int  #: messages that were sent and are not confirmed
 
@@ -40,18 +41,30 @@ class Admission:
         """Admit no more calls: this process is ending."""
         self._closed = True
 
-    def admit(self, count: int = 1) -> None:
-        """Check that so many calls could be made now, and that their results could come back.
+    def check(self) -> None:
+        """Check that calls could be made now, and that their results could come back.
 
-        :raises Refused: this process is ending, the broker or the replies are away, or too many calls wait.
+        :raises Refused: this process is ending, or the broker or the replies are away.
         """
         if self._closed:
             raise ShuttingDown("this process is shutting down")
         self._publisher.check()
         if self._consumer.backoff.lost_for(self._settings.publish_timeout):
             raise RepliesUnavailable("results cannot come back for now")
-        limit = self._settings.held_limit
-        if len(self._waiting) + count > limit:
+
+    def admit(self, count: int = 1, detached: bool = False) -> None:
+        """Check that so many calls may be made now.
+
+        What goes on without a client that waits has a limit of its own, so that it takes no place from those that wait.
+
+        :param detached: whether no client waits for them.
+        :raises Refused: as ``check``, or there are too many calls of this kind.
+        """
+        self.check()
+        if detached:
+            if self._waiting.detached + count > (limit := self._settings.detached_limit):
+                raise TooManyDetached(f"{limit} calls go on that no client waits for; RINGBACK_DETACHED_LIMIT")
+        elif self._waiting.held + count > (limit := self._settings.held_limit):
             raise TooManyHeld(f"{limit} calls wait for a result; RINGBACK_HELD_LIMIT sets the limit")
 
     def admit_message(self, call_id: str, queue: str | None) -> None:

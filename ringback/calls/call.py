@@ -19,6 +19,7 @@ from celery.canvas import Signature
 from celery.result import AsyncResult, ResultSet
 from vine import promise  # type: ignore[import-untyped]
 
+from ringback.calls.pace import Pace
 from ringback.errors import BadArguments, BadSetting, RingbackError
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Watch:
     call_id: str
     on_update: Callable[[dict[str, Any]], object]  #: with each reply before the last
     on_confirmed: Callable[[], object]  #: when the broker has confirmed its message
+    patience: float | None = None  #: seconds that a client waits for the result; ``None`` if none waits
 
 
 class Call(AsyncResult):  # type: ignore[misc]
@@ -81,6 +83,8 @@ class Call(AsyncResult):  # type: ignore[misc]
     future: asyncio.Future[Any] | None = None  #: exists as soon as a request or run waits
     due: float | None = None  #: the loop's time at which its message expires, where that is known
     watch: Watch | None = None  #: set on calls that were submitted
+    pace: Pace | None = None  #: of the queue that its message is in
+    place = 0  #: in that queue
     reports_expiry = False  #: whether a worker reports that its message has expired
     _on_ready: promise | None = None
 
@@ -130,6 +134,11 @@ class Call(AsyncResult):  # type: ignore[misc]
     def is_waiting(self) -> bool:
         """Whether a request or run waits for it."""
         return self.future is not None and not self.future.done()
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether it goes on without a client that waits for it."""
+        return self.watch is not None and self.watch.patience is None
 
     def abandon(self, error: RingbackError) -> None:
         """Stop to wait for it; what waits gets the error."""

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from functools import partial
 
 from ringback.calls.call import Call, Watch, current_holder
+from ringback.calls.paces import Paces
 from ringback.calls.waiting import Waiting
-from ringback.errors import NoResult
+from ringback.errors import NoResult, Refused
 from ringback.publish import Message, Outbox
 
 
@@ -23,22 +24,29 @@ class Drafts:
     """Completes messages, and puts them into the outbox.
 
     :param known: the calls that are kept, by id.
+    :param paces: of the queues; they refuse a call whose answer would come too late.
     :param deadline: seconds for a call whose handler sets none.
     """
 
-    def __init__(self, outbox: Outbox, known: Mapping[str, Call], waiting: Waiting, deadline: float) -> None:
-        self._outbox, self._known, self._waiting, self._deadline = outbox, known, waiting, deadline
+    def __init__(
+        self, outbox: Outbox, known: Mapping[str, Call], waiting: Waiting, paces: Paces, deadline: float
+    ) -> None:
+        self._outbox, self._known, self._waiting = outbox, known, waiting
+        self._paces, self._deadline = paces, deadline
         self._drafts: dict[str, tuple[Message, float | None]] = {}
 
     def accept(self, message: Message) -> None:
         """Take the message of a call that is being made.
 
-        :raises OutboxFull: there is no place for it.
+        :raises Refused: there is no place for it, or its answer would come too late.
         """
+        call = self._known.get(message.call_id)
+        if call is not None and call.watch is not None and call.watch.patience is not None:
+            self._paces.admit(message, call.watch.patience)
         if message.call_id not in self._drafts:  # a draft of the same id is replaced, and has a place
             self._outbox.reserve(message.call_id)
-        call = self._known.get(message.call_id)
         if call is not None and call.watch is not None:
+            self._paces.enter(message, call)
             message.on_confirmed = partial(self._waiting.loop_queue.post, self._on_confirmed, call, call.watch)
             if call.reports_expiry:
                 message.stay_queued()
@@ -49,7 +57,10 @@ class Drafts:
             self._waiting.on_loop(self.complete)
 
     def expire(self, call: Call) -> float:
-        """Give a call that is about to wait its deadline, unless it has one; returns the seconds that are left."""
+        """Give a call that is about to wait its deadline, unless it has one; returns the seconds that are left.
+
+        :raises Refused: its answer would come too late. Its message is taken back.
+        """
         deadline = self._deadline_of_request() or self._deadline
         draft = self._drafts.get(call.id)
         if draft is None:  # it has left, with the deadline that it had then
@@ -57,6 +68,12 @@ class Drafts:
         message, _ = draft
         if message.expires is None:
             message.expire_after(deadline)
+        try:
+            self._paces.admit(message, message.expires or deadline)
+        except Refused:
+            self.withdraw(call.id)
+            raise
+        self._paces.enter(message, call)
         return message.expires or deadline
 
     def withdraw(self, call_id: str) -> bool:

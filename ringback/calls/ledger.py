@@ -41,6 +41,10 @@ class Ledger(Generic[Waiter]):
         self._waiters[call_id] = waiter
         self._deadlines.start(call_id, deadline)
 
+    def get(self, call_id: str) -> Waiter | None:
+        """The waiter of this call, if it is not settled."""
+        return self._waiters.get(call_id)
+
     def settle(self, call_id: str) -> Waiter | None:
         """Take the waiter of this call out; ``None`` if the call is settled already, or never entered."""
         self._deadlines.stop(call_id)

@@ -21,6 +21,7 @@ from ringback.calls.admission import Admission, Load
 from ringback.calls.call import Call, Watch, current_holder
 from ringback.calls.celery_app import QueueNames, check_app, graft_messages, graft_replies, graft_results
 from ringback.calls.drafts import Drafts
+from ringback.calls.paces import Paces
 from ringback.calls.waiting import Waiting
 from ringback.errors import (
     BadSetting,
@@ -56,13 +57,13 @@ class Switchboard:
         self._waiting = Waiting(settings.errors)
         self._outbox = Outbox(settings.outbox_limit)
         self._publisher = Publisher(app, self._outbox, self._on_unpublished, settings)
-        self._queue_names = QueueNames(app, settings.queues)
-        self._queue_depths = QueueDepths(app, settings, self._queue_names)
+        self._queue_names, self._paces = QueueNames(app, settings.queues), Paces(settings.no_worker)
+        self._queue_depths = QueueDepths(app, settings, self._queue_names, self._paces.read)
         self._components: list[Component] = [self._queue_depths]
         self._loop_queue: LoopQueue | None = None
         self._calls = graft_results(app, self)
         self._consumer = graft_replies(app, settings, self._waiting.post, self._on_update)
-        self._drafts = Drafts(self._outbox, self._calls.known, self._waiting, settings.deadline)
+        self._drafts = Drafts(self._outbox, self._calls.known, self._waiting, self._paces, settings.deadline)
         self._admission = Admission(settings, self._waiting, self._publisher, self._consumer, self._queue_depths)
         self._amqp = graft_messages(app, self._admission.admit_message, self._drafts.accept)
 
@@ -106,7 +107,7 @@ class Switchboard:
     @property
     def load(self) -> Load:
         """How much there is to do at the moment."""
-        return Load(len(self._waiting), len(self._outbox), self._outbox.in_flight)
+        return Load(len(self._waiting), self._waiting.detached, len(self._outbox), self._outbox.in_flight)
 
     @property
     def queue_names(self) -> list[str]:
@@ -118,14 +119,15 @@ class Switchboard:
 
         :raises BrokerUnavailable: the broker cannot be asked at the moment.
         """
-        return self._queue_depths.all()
+        return self._paces.complete(self._queue_depths.all())
 
-    def admit(self) -> None:
-        """Any greenlet: check that a call could be made now, and that its result could come back.
+    def check(self) -> None:
+        """Any greenlet: check that calls could be made now, and that results could come back; raises ``Refused``."""
+        self._admission.check()
 
-        :raises Refused: this process is ending, the broker or the replies are away, or too many calls wait.
-        """
-        self._admission.admit()
+    def detach(self, call_id: str) -> None:
+        """Note that no client waits for a call any more, and that it goes on."""
+        self._waiting.detach(call_id)
 
     async def submit(
         self,
@@ -146,7 +148,7 @@ class Switchboard:
         :returns: the calls; the ``future`` of each ends with its result or a ``RingbackError``.
         :raises RingbackError: the calls were not made, and do not wait any more.
         """
-        self._admission.admit(len(watches))
+        self._admission.admit(len(watches), detached=watches[0].patience is None)
         calls = [self._calls(watch.call_id) for watch in watches]
         for call, watch in zip(calls, watches, strict=True):
             call.watch, call.reports_expiry = watch, reports_expiry
@@ -190,7 +192,7 @@ class Switchboard:
     def wait(self, call: Call) -> asyncio.Future[Any]:
         """Any greenlet: wait for a call; the future ends with its result, or with one of the package's errors.
 
-        :raises NoResult: the task ignores its result.
+        :raises RingbackError: the task ignores its result, or the result would come too late.
         """
         if call.ignored:
             raise NoResult("the task ignores its result, so there is nothing to wait for", call.id)

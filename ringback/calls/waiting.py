@@ -13,6 +13,7 @@ from celery import states
 
 from ringback.calls.call import Call
 from ringback.calls.ledger import Ledger
+from ringback.calls.pace import Pace
 from ringback.calls.timeouts import LoopTimer
 from ringback.errors import DeadlineExceeded, RingbackError, TaskExpired, TaskFailed, TaskRevoked
 from ringback.loop_queue import LoopQueue
@@ -29,6 +30,7 @@ class Waiting:
         self._ledger: Ledger[Call] = Ledger()
         self._deadlines = LoopTimer(self._ledger.next_deadline, self._on_deadline)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.detached = 0  #: calls that no client waits for
 
     def start(self) -> LoopQueue:
         """Take the running loop and greenlet for the ones that settle calls; returns the way onto the loop."""
@@ -41,6 +43,11 @@ class Waiting:
 
     def __contains__(self, call_id: str) -> bool:
         return call_id in self._ledger
+
+    @property
+    def held(self) -> int:
+        """Calls that a client waits for."""
+        return len(self._ledger) - self.detached
 
     def on_loop(self, function: Callable[[], None]) -> None:
         """Any greenlet: have the loop call a function, in its next pass if this is the loop's greenlet."""
@@ -56,6 +63,7 @@ class Waiting:
         assert self._loop is not None, "calls are awaited once the switchboard has started"
         call.future = self._loop.create_future()
         self._ledger.enter(call.id, call, deadline)
+        self.detached += call.is_detached
         if call.has_ended:
             self.loop_queue.post(self.settle, call.id)
         if gevent.getcurrent() is self._greenlet:
@@ -63,11 +71,21 @@ class Waiting:
         else:
             self.loop_queue.post(self._deadlines.arm)
 
+    def detach(self, call_id: str) -> None:
+        """Note that no client waits for a call any more, and that it goes on."""
+        call = self._ledger.get(call_id)
+        if call is not None and call.watch is not None and not call.is_detached:
+            call.watch.patience = None
+            self.detached += 1
+
     def settle(self, call_id: str, error: RingbackError | None = None) -> None:
         """End the wait for a call, with the error or else with its reply. Only the first time has an effect."""
         call = self._ledger.settle(call_id)
         if call is None:
             return
+        self.detached -= call.is_detached
+        if call.pace is not None:
+            _leave_queue(call, call.pace, error)
         if error is not None:  # Celery forgets only the calls that it sees fulfilled
             call.backend.remove_pending_result(call)
             call.known.pop(call_id, None)  # a call that is made once more with this id starts afresh
@@ -92,6 +110,13 @@ class Waiting:
     def _on_deadline(self) -> None:
         for call_id in self._ledger.overdue():
             self.settle(call_id, DeadlineExceeded("no result within the deadline", call_id))
+
+
+def _leave_queue(call: Call, pace: Pace, error: RingbackError | None) -> None:
+    if error is None:
+        pace.answer(call.place, did=call.state != states.REVOKED)
+    else:
+        pace.leave(call.place)
 
 
 def _failure(call: Call, shows: str) -> RingbackError:

@@ -14,6 +14,7 @@ from ringback.errors.outcomes import (
 )
 from ringback.errors.refusals import (
     BrokerUnavailable,
+    NoWorker,
     OutboxFull,
     PublishUnconfirmed,
     QueueTooLong,
@@ -22,6 +23,7 @@ from ringback.errors.refusals import (
     ShuttingDown,
     StoreUnavailable,
     TooManyBodies,
+    TooManyDetached,
     TooManyHeld,
 )
 from ringback.errors.requests import (
@@ -56,6 +58,7 @@ __all__ = [
     "LostRun",
     "MisdirectedRequest",
     "NoResult",
+    "NoWorker",
     "OutboxFull",
     "PublishUnconfirmed",
     "QueueTooLong",
@@ -70,6 +73,7 @@ __all__ = [
     "TaskRevoked",
     "TooManyBodies",
     "TooManyCalls",
+    "TooManyDetached",
     "TooManyFailures",
     "TooManyHeld",
     "Unauthorized",

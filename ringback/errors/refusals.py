@@ -29,11 +29,25 @@ class TooManyHeld(Refused):
     slug = "too-many-held"
 
 
+class TooManyDetached(Refused):
+    """More calls go on without a client that waits than RINGBACK_DETACHED_LIMIT allows."""
+
+    slug = "too-many-detached"
+    retry_after = 10
+
+
 class QueueTooLong(Refused):
-    """More tasks wait in the queue than RINGBACK_MAX_QUEUE allows."""
+    """More tasks wait in the queue than RINGBACK_MAX_QUEUE allows, or than can be done before the client gives up."""
 
     slug = "queue-too-long"
     retry_after = 5
+
+
+class NoWorker(Refused):
+    """Nobody has taken a task from the queue for RINGBACK_NO_WORKER seconds."""
+
+    slug = "no-worker"
+    retry_after = 10
 
 
 class BrokerUnavailable(Refused):

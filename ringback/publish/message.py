@@ -29,6 +29,16 @@ class Message:
     encode: Callable[[Message], Any] | None = None  #: a shorter way than the transport's to encode it for AMQP
 
     @property
+    def queue(self) -> str | None:
+        """The name of the queue that it goes to, if Celery has said which."""
+        return next((entity.name for entity in self.declare), None)
+
+    @property
+    def is_delayed(self) -> bool:
+        """Whether a worker holds it until a moment to come."""
+        return self.headers.get("eta") is not None
+
+    @property
     def expires(self) -> float | None:
         """Seconds, counted from its publish, after which a worker must not start the task any more."""
         expiration = self.properties.get("expiration")

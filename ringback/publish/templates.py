@@ -51,7 +51,7 @@ class MessageTemplate:
         # Not the sample itself, which knows the call that it was made for.
         self._exchange, self._routing_key, self._declare = sample.exchange, sample.routing_key, sample.declare
         self._priority, self._serializer = sample.priority, serializer
-        self.queue: str | None = next((entity.name for entity in sample.declare), None)  #: to which they go
+        self.queue = sample.queue  #: to which they go
         self._headers = {name: value for name, value in sample.headers.items() if name not in VARYING_HEADERS}
         self._properties = {name: sample.properties[name] for name in ("reply_to", "delivery_mode")}
         self._flags = FLAGS if sample.priority is None else FLAGS | PRIORITY

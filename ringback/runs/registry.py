@@ -104,6 +104,9 @@ class RunRegistry:
     def leave(self, run: Run, client: object) -> None:
         """Note that this client does not wait for the run any more."""
         run.clients.discard(client)
+        if not run.clients:
+            for call_id in run.calls:
+                self._switchboard.detach(call_id)
         if not run.owned and not run.clients:
             self.peers.unfollow(run)
             self._forget(run)
@@ -210,7 +213,8 @@ class RunRegistry:
     async def _publish(self, run: Run, submission: Submission) -> None:
         lifetime = submission.cancel_after or self._settings.keep + submission.delay
         if submission.canvas is not None:
-            await self._watch(run, submit_canvas(run, submission.canvas, self._switchboard, lifetime))
+            canvas, patience = submission.canvas, submission.patience
+            await self._watch(run, submit_canvas(run, canvas, self._switchboard, lifetime, patience))
         else:
             exists = self.ended.exists(run.task)
             await self._watch(run, submit_call(run, self._switchboard, lifetime, submission, exists))

@@ -20,6 +20,7 @@ class Submission:
     key: str | None = None  #: submissions with the same key are one run
     chosen_id: str | None = None  #: the run's id, if the caller chooses it
     cancel_after: float | None = None  #: seconds after which the run is dropped
+    patience: float | None = None  #: seconds that the caller waits for the result; ``None`` if it asks for it later
     canvas: Canvas | None = None
     run_id: str = field(init=False)
     call_id: str = field(init=False)  #: of the Celery task, if this is not a repetition

@@ -29,7 +29,8 @@ async def submit_call(
     :param exists: whether the task is known to exist, so that a template of its messages may be kept.
     :raises RingbackError: it was not made.
     """
-    watch = Watch(run.call_id, partial(_on_update, run), partial(run.apply, Event.CONFIRMED))
+    patience = submission.patience if submission is not None else None
+    watch = Watch(run.call_id, partial(_on_update, run), partial(run.apply, Event.CONFIRMED), patience)
     publish = partial(_send, switchboard.app, submission, run.call_id, exists) if submission is not None else None
     # A run that its caller wants dropped may go silently; of any other a worker must report that it has expired.
     dropped = submission is not None and submission.cancel_after is not None
@@ -68,17 +69,25 @@ def _report(run: Run, progress: Any) -> None:
         logger.warning("the progress of task %s is dropped: %s", run.run_id, error)
 
 
-async def submit_canvas(run: Run, canvas: Canvas, switchboard: Switchboard, lifetime: float) -> asyncio.Future[Any]:
+async def submit_canvas(
+    run: Run, canvas: Canvas, switchboard: Switchboard, lifetime: float, patience: float | None
+) -> asyncio.Future[Any]:
     """Publish a run of a canvas, and tell the run of its members.
 
     :param lifetime: seconds after which its members are not waited for any more.
+    :param patience: seconds that a client waits for its result; ``None`` if none waits.
     :returns: its outcome: the result, or the error of the first member that failed.
     :raises RingbackError: it was not made.
     """
     members = list(members_of(canvas))
     run.members = [member.call_id for member in members]
     watches = [
-        Watch(member.call_id, partial(_on_member_update, run, number, member), partial(run.apply, Event.CONFIRMED))
+        Watch(
+            member.call_id,
+            partial(_on_member_update, run, number, member),
+            partial(run.apply, Event.CONFIRMED),
+            patience,
+        )
         for number, member in enumerate(members)
     ]
     # On a greenlet, since Celery's chords make a round trip to Redis first.

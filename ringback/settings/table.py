@@ -34,7 +34,10 @@ class Settings:
         "RINGBACK_HELD_LIMIT",
         20_000,
         values.whole_number,
-        "Calls that may wait for a result, then 503. A held request takes 12 KiB: 240 MB of a 512-MB dyno.",
+        "Calls that a client may wait for, then 503. A held request takes 12 KiB: 240 MB of a 512-MB dyno.",
+    )
+    detached_limit: int = setting(
+        "RINGBACK_DETACHED_LIMIT", 20_000, values.whole_number, "Calls that no client waits for, then 503 for more."
     )
     outbox_limit: int = setting(
         "RINGBACK_OUTBOX_LIMIT",
@@ -44,6 +47,9 @@ class Settings:
     )
     max_queue: int = setting(
         "RINGBACK_MAX_QUEUE", 0, values.whole_number, "Tasks that may wait in a queue, then 503; by default any number."
+    )
+    no_worker: float = setting(
+        "RINGBACK_NO_WORKER", 10.0, values.seconds, "Seconds that a queue may have no worker, then 503; 0: any time."
     )
     body_limit: int = setting(
         "RINGBACK_BODY_LIMIT",

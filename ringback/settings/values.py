@@ -36,6 +36,11 @@ def number(variable: str, given: str) -> float:
     return _above_zero(variable, given, value)
 
 
+def seconds(variable: str, given: str) -> float:
+    """A number above 0, or 0 for never."""
+    return 0.0 if given == "0" else number(variable, given)
+
+
 def whole_number(variable: str, given: str) -> int:
     """A whole number above 0."""
     try:

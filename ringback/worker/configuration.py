@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from celery import Celery
+from celery.app.defaults import DEFAULTS
 from celery.signals import celeryd_init
 from kombu.utils.imports import symbol_by_name
 
@@ -26,6 +27,11 @@ ALWAYS = {
     # One backend for all greenlets or threads. Celery's default makes one for each task: 1.5 ms of CPU time.
     "result_backend_thread_safe": True,
 }
+
+#: For every worker, from its command line on, which reads this before there is a worker. Tasks that a worker takes
+#: before it can do them wait where no other worker, and no gateway, sees them: with Celery's default four times as many
+#: as it does at once, so for 8 s if each takes 2 s.
+EARLY = {"worker_prefetch_multiplier": 1}
 
 #: For pools of greenlets.
 GREEN = {
@@ -86,6 +92,10 @@ def configure(app: Celery) -> None:
     :raises UnsupportedVersion: Celery or py-amqp lacks a name that this needs.
     """
     upgrade_guard.check(upgrade_guard.WORKER_PROCESS)
+    if app.configured:
+        _set_defaults(app.conf, EARLY)
+    else:
+        app.on_after_configure.connect(lambda sender, source, **_: _set_defaults(source, EARLY), weak=False)
     celeryd_init.connect(partial(_on_worker, app), weak=False)
 
 
@@ -97,14 +107,15 @@ def apply(app: Celery, pool: str) -> None:
     broker = (given if isinstance(given, str) else given[0]).partition(":")[0]
     amqp = broker in ("amqp", "amqps", "pyamqp")
     backend = str(conf.result_backend or "").partition(":")[0]
-    app.add_defaults(
+    _set_defaults(
+        conf,
         {
             **ALWAYS,
             **(GREEN if green else {}),
             **(AMQP if amqp else {}),
             **(RPC if backend == "rpc" else {}),
             **(REDIS if backend in ("redis", "rediss") else {}),
-        }
+        },
     )
     transport = AMQP_TRANSPORT if amqp else MEMORY_TRANSPORT if broker == "memory" else {}
     if transport:
@@ -128,6 +139,19 @@ def check_addresses(app: Celery) -> None:
             check_url("result_backend", url)
     except BadSetting as error:
         raise SystemExit(f"ringback: {error}") from None  # a signal's receiver cannot end the worker otherwise
+
+
+def _set_defaults(conf: Any, defaults: dict[str, Any]) -> None:
+    """Set what the project has not set. Celery's own ``add_defaults`` goes before a project's configuration module."""
+    for name, value in defaults.items():
+        if not _is_set(conf, name):
+            conf[name] = value
+
+
+def _is_set(conf: Any, name: str) -> bool:
+    """Whether the project has set this, under its name, with its prefix (``CELERY_``), or by a name of Celery 3."""
+    names = (name, f"{conf.prefix or ''}{name}", f"{conf.prefix or ''}{name}".upper())
+    return any(conf.value_set_for(one) for one in names) or conf.get(name) != DEFAULTS.get(name)
 
 
 def _on_worker(app: Celery, sender: object, instance: Any, options: dict[str, Any], **_: object) -> None:

@@ -1,0 +1,117 @@
+"""How long a new call would wait, by how fast the calls of its queue have lately been answered. Pure; any greenlet.
+
+Little's law: of calls that are served in turn, a new one is answered when those ahead of it are, which takes their
+number by the rate at which they are. Both are counted here, in one process, and hold for it whoever else publishes to
+the queue, how many workers there are, and how many tasks they prefetch: all of that is in the rate.
+
+The law says nothing of a worker with room to spare: if ten calls a second come, ten are answered, however many could
+be. So it is asked only while the broker has a backlog in reading after reading, which it has when all workers are busy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+#: Seconds in which the rate is counted. Workers often answer in bursts, as ten slots do with tasks of 2 s.
+WINDOW = 4.0
+
+#: Readings in a row with a backlog after which a queue counts as busy. A message may be on its way during one.
+READINGS = 2
+
+#: Seconds for which a queue counts as busy after its last backlog: workers still have tasks that they have prefetched.
+HOLD = 5.0
+
+
+class Pace:
+    """How fast the calls of one queue are answered.
+
+    :param clock: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = self._front = 0  # the place of the last message, and the highest of those that were answered
+        self._left: list[int] = []  # the places behind the front of calls that nobody waits for; a heap
+        self._counts: deque[tuple[float, int]] = deque()  # of each reading: when it began, and the answers within it
+        self._began, self._count = clock(), 0  # of the reading to come
+        self._answered_at: float | None = None
+        self._readings, self._busy_at = 0, -HOLD
+        self._entered, self._messages = 0, 0
+        self._taken_at = clock()
+
+    @property
+    def ahead(self) -> int:
+        """The calls that a new one would have to wait for, if its queue is served in turn."""
+        return self._last - self._front - len(self._left)
+
+    def enter(self) -> int:
+        """Note that a message goes to the queue; returns its place."""
+        if not self.ahead:  # the time without calls says nothing of the rate
+            self._counts.clear()
+            self._began, self._count = self._clock(), 0
+        self._last += 1
+        self._entered += 1
+        return self._last
+
+    def answer(self, place: int, did: bool) -> None:
+        """Note that a worker has answered the call of this place.
+
+        :param did: whether it did the task, or only saw that it is not wanted any more.
+        """
+        if did:
+            self._count += 1
+            self._answered_at = self._clock()
+        self._front = max(self._front, place)
+        while self._left and self._left[0] <= self._front:
+            heappop(self._left)
+
+    def leave(self, place: int) -> None:
+        """Note that nobody waits for the call of this place any more: no worker will do its task."""
+        if place > self._front:
+            heappush(self._left, place)
+
+    def read(self, messages: int, consumers: int | None) -> None:
+        """Take a reading of the queue.
+
+        :param messages: that wait in it.
+        :param consumers: that take from it, if the broker tells.
+        """
+        now = self._clock()
+        self._readings = self._readings + 1 if messages else 0
+        if self._readings >= READINGS:
+            self._busy_at = now
+        if consumers != 0 and (not messages or self._count or messages < self._messages + self._entered):
+            self._taken_at = now
+        self._messages, self._entered = messages, 0
+        self._counts.append((self._began, self._count))
+        self._began, self._count = now, 0
+        while self._counts and self._counts[0][0] < now - WINDOW:
+            self._counts.popleft()
+
+    @property
+    def rate(self) -> float | None:
+        """Answers a second; ``None`` if none came lately."""
+        count = self._count + sum(count for _, count in self._counts)
+        began = self._counts[0][0] if self._counts else self._began
+        return count / max(self._clock() - began, 1e-3) if count else None
+
+    @property
+    def wait(self) -> float:
+        """Seconds until a new call would be answered; 0 if nothing is known that it would have to wait for."""
+        now = self._clock()
+        if not self.ahead or now - self._busy_at > HOLD:
+            return 0.0
+        rate = self.rate
+        if rate is not None:
+            return (self.ahead + 1) / rate
+        if self._answered_at is None or now - self._answered_at < WINDOW:
+            return 0.0
+        return now - self._answered_at  # the workers stand still, and for how long nobody knows
+
+    @property
+    def untaken(self) -> float:
+        """Seconds for which nobody has taken anything from the queue, though there was something, or nobody to."""
+        return self._clock() - self._taken_at
