@@ -39,6 +39,10 @@ bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench
 	@scripts/servers rabbitmq-server wrk
 	@PYTHONPATH=tests/support .venv/bin/python -m benchmarks
 
+overload: .venv/bench  ## offer twice the capacity to Ringback and others; QUICK=1 make overload takes two minutes
+	@scripts/servers rabbitmq-server
+	@PYTHONPATH=tests/support .venv/bin/python -m benchmarks.overload
+
 vendor:  ## fetch Swagger UI's files for /docs, in the version that ringback/api/swagger_ui/VERSION names
 	scripts/vendor
 
@@ -51,4 +55,4 @@ vendor:  ## fetch Swagger UI's files for /docs, in the version that ringback/api
 .venv/bench: requirements-bench.txt scripts/venv
 	@scripts/venv $(PYTHON) $< bench && touch $@ .venv/run
 
-.PHONY: run test quick chaos fuzz compat docs check pins success bench vendor
+.PHONY: run test quick chaos fuzz compat docs check pins success bench overload vendor

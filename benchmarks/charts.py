@@ -50,7 +50,7 @@ def _bars(results: Results, group: str, figure: str, label: str, path: Path, flo
         axes.axvline(results["floor"]["total"], color=FLOOR, linestyle="--", label="floor: bare Tornado, bare py-amqp")
         axes.legend(frameon=False, loc="upper right", labelcolor=INK)
     axes.set_xlabel(label)
-    _save(path)
+    save(path)
 
 
 def _fill(axes: Axes, who: list[Contender], values: list[float], form: str) -> None:
@@ -69,9 +69,10 @@ def _growth(growth: dict[str, dict[str, float]], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.set_title(label, fontsize=10)
         axes.set_xlabel("held at once")
-    _save(path)
+    save(path)
 
 
-def _save(path: Path) -> None:
+def save(path: Path) -> None:
+    """Write the figure that is being drawn."""
     pyplot.savefig(path, transparent=True, bbox_inches="tight", metadata={"Date": None})
     pyplot.close()

@@ -22,3 +22,9 @@ async def body(request: Request) -> str:
 def relay(body: Annotated[str, Depends(body)]) -> str:
     """Call the task and wait."""
     return tasks.test.delay(body).get()
+
+
+@app.get("/sleep", response_class=PlainTextResponse)
+def sleep(seconds: float) -> str:
+    """Call a task that takes some time, and wait."""
+    return str(tasks.sleep.delay(seconds).get())

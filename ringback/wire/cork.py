@@ -7,6 +7,7 @@ py-amqp's ``Connection(frame_writer=…)``, the one place that hands out a conne
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any
 
 import amqp.method_framing
@@ -24,12 +25,13 @@ class Cork:
     """Holds back what a connection writes within ``with cork:``, and sends it in one piece at the end.
 
     :param until_read: hold back everything until the connection is read, for an owner that writes and reads in turns.
-        Does nothing over TLS, which offers no hook before a read.
+        What others write while the owner waits for bytes is sent at once. Does nothing over TLS, which offers no hook
+        before a read.
     """
 
     def __init__(self, until_read: bool = False) -> None:
         self._until_read = until_read
-        self._corked = False
+        self._corked = self._sending = self._gathering = False
         self._held = bytearray()
         self.socket: socket.socket | None = None  #: of the open connection
 
@@ -37,11 +39,12 @@ class Cork:
         self._corked = True
 
     def __exit__(self, *_: object) -> None:
+        self._corked = False
         try:
             self._flush()
-        finally:
-            self._corked = False
+        except BaseException:  # what is left would go out on the next connection
             self._held.clear()
+            raise
 
     def frame_writer(self, connection: Any, transport: Any) -> Any:
         """Make py-amqp's frame writer for a new connection, with this cork between it and the transport."""
@@ -55,26 +58,41 @@ class Cork:
 
     def write(self, data: bytes) -> None:
         """Send, or hold back for later."""
-        if not self._corked:
-            self._send(data)
-            return
         self._held += data  # a copy: py-amqp uses its buffer again
         if len(self._held) > BURST:
             self._flush()
+        elif not self._corked and not self._gathering:
+            if self._until_read:
+                self._gathering = True
+                try:
+                    time.sleep(0)  # for what others write now, to go in the same send
+                finally:
+                    self._gathering = False
+            self._flush()
 
     def _read(self, size: int) -> Any:
-        if self._until_read:
-            self._flush()
-        return self._recv(max(size, READ_AHEAD))
+        if not self._until_read:
+            return self._recv(max(size, READ_AHEAD))
+        self._flush()
+        self._corked = False  # a task that begins while this waits is what lets the broker deliver the next one
+        try:
+            return self._recv(max(size, READ_AHEAD))
+        finally:
+            self._corked = True
 
     def _flush(self) -> None:
-        while self._held:  # while this waits for the socket, another greenlet may write a heartbeat
-            data = bytes(self._held)
-            self._held.clear()
-            try:
+        if self._sending:  # it takes what another greenlet has written, such as a heartbeat, while it waits
+            return
+        self._sending = True
+        try:
+            while self._held:
+                data = bytes(self._held)
+                self._held.clear()
                 self._send(data)
-            except TimeoutError as error:  # half a frame may have gone, so nothing can follow it
-                raise ConnectionResetError("the broker does not read") from error
+        except TimeoutError as error:  # half a frame may have gone, so nothing can follow it
+            raise ConnectionResetError("the broker does not read") from error
+        finally:
+            self._sending = False
 
 
 def read_ahead(connection: Any, transport: Any) -> Any:

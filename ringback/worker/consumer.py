@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,8 +18,13 @@ from ringback.errors import UnsupportedVersion
 from ringback.wire import ReconnectBackoff, cork_until_read, relieve_the_garbage_collector
 from ringback.worker.control import DurableControl
 
+logger = logging.getLogger(__name__)
+
 #: The longest time, in seconds, until an idle worker sees that it is to end.
 STOP_INTERVAL = 0.3
+
+#: The same where tasks are threads: they leave it to the consumer to acknowledge them, which lets the next ones come.
+ACKNOWLEDGE_INTERVAL = 0.02
 
 #: Messages that are read before the tasks of the first ones get to run.
 BURST = 16
@@ -58,7 +64,7 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._backoff = ReconnectBackoff()
+        self._backoff, self._acknowledges_at_once = ReconnectBackoff(), False
         if self.conninfo.transport.driver_type == "amqp":
             self.channel_errors = (*self.channel_errors, AMQPError)  # all that py-amqp raises
         # Celery has taken it away under gevent, for a fault that gevent had: its workers then hang for ever.
@@ -70,10 +76,24 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=1)
         if self.hub is None and conn.transport.driver_name == "py-amqp":  # this thread reads and writes in turns
             conn.transport_options["frame_writer"] = cork_until_read
+            self._acknowledges_at_once = True
         conn.drain_events = partial(self._drain, conn.drain_events, itertools.count(1))
         connected = super().ensure_connected(conn)
         self._backoff.connected()
         return connected
+
+    def call_soon(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
+        """Acknowledge at once where the tasks are greenlets, whose writes the cork puts in turn.
+
+        Celery's consumer does it when it has read the next message, or has waited for that in vain for 2 s. But a
+        worker of one slot that prefetches one task gets no next message before that.
+        """
+        if not (self._acknowledges_at_once and self.pool.is_green):
+            return super().call_soon(operation, *args, **kwargs)
+        try:
+            return operation(*args, **kwargs)
+        except ConnectionError as error:  # the consumer meets it, too, and connects again
+            logger.warning("a task is not acknowledged, and may be delivered again: %s", error)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Pause before the next attempt, if the last connections did not hold: a channel error comes back at once."""
@@ -99,4 +119,5 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
         """
         if not next(count) % BURST:
             time.sleep(0)
-        return drain_events(timeout=min(timeout, STOP_INTERVAL))
+        interval = ACKNOWLEDGE_INTERVAL if self.hub is None and not self.pool.is_green else STOP_INTERVAL
+        return drain_events(timeout=min(timeout, interval))

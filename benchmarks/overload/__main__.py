@@ -1,0 +1,80 @@
+"""Run the cases, and write a table and a chart: ``make overload``; ``QUICK=1`` takes two minutes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
+
+from benchmarks import environments
+from benchmarks.contenders import Contender
+from benchmarks.overload import report
+from benchmarks.overload.cases import CASES, PATIENCE, WHO, Case
+from benchmarks.overload.load import offer
+from benchmarks.stage import PATIENCE as START
+from benchmarks.stage import NotRight, Web, worker
+from servers import RabbitMQ
+
+QUICK = os.environ.get("QUICK", "0") not in ("", "0")
+SECONDS = 20 if QUICK else 60
+
+
+def main() -> int:
+    """Run all cases."""
+    left_out = environments.ready(WHO)
+    results: list[report.Row] = []
+    for case in CASES[:1] if QUICK else CASES:
+        for name in case.against:
+            who = next(item for item in WHO if item.name == name)
+            if name not in left_out:
+                results.append(measure(case, who))
+                print(report.line(results[-1]), flush=True)
+    report.write(results, quick=QUICK)
+    return 0
+
+
+def measure(case: Case, who: Contender) -> report.Row:
+    """Offer a case to one of them."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(RabbitMQ())
+        halves = 2 if case.gone is not None else 1
+        slots = {"WORKER_CONCURRENCY": str(case.slots // halves)}
+        workers = [stack.enter_context(worker(broker, **slots)) for _ in range(halves)]
+        webs = [stack.enter_context(Web(who, broker, RINGBACK_DEADLINE=str(PATIENCE))) for _ in range(case.processes)]
+        for web in webs:
+            wait_for(web)
+        events: dict[float, Callable[[], object]] = {}
+        if case.stopped is not None:
+            events = {
+                case.stopped[0]: lambda: os.kill(workers[0].pid, signal.SIGSTOP),
+                case.stopped[1]: lambda: os.kill(workers[0].pid, signal.SIGCONT),
+            }
+        if case.gone is not None:
+            events[case.gone] = lambda: os.kill(workers[1].pid, signal.SIGKILL)
+        answers = offer([web.url for web in webs], case, SECONDS, events)
+        return report.Row(case, who, SECONDS, answers)
+
+
+def wait_for(web: Web) -> None:
+    """Wait for the first right answer of a process.
+
+    :raises NotRight: it gives none.
+    """
+    end = time.monotonic() + START
+    while time.monotonic() < end:
+        with closing(HTTPConnection(web.url.removeprefix("http://"), timeout=10)) as connection:
+            try:
+                connection.request("GET", "/sleep?seconds=0")
+                if connection.getresponse().status == 200:
+                    return
+            except OSError:  # it does not listen yet
+                time.sleep(0.05)
+    raise NotRight(f"no right answer\n{web.output[-3000:]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The results as a table in Markdown, and as charts."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib import pyplot, rc_context
+
+from benchmarks import cpu
+from benchmarks.charts import OTHERS, OURS, STYLE, save
+from benchmarks.contenders import Contender
+from benchmarks.overload.cases import PATIENCE, Case
+from benchmarks.overload.load import Answered
+
+FOLDER = Path(__file__).parents[1] / "results"
+
+#: Seconds until the figures count.
+SETTLED = 10
+
+HEAD = "| case | who | answered in time, of the capacity | too late | refused | p50 s | p99 s | refusals' p99 ms |"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one case."""
+
+    case: Case
+    who: Contender
+    seconds: float
+    answers: list[Answered]
+
+    def goodput(self, begin: float, end: float) -> float:
+        """Answers in time from one moment to another, by what the slots can do."""
+        count = sum(answer.in_time and begin <= answer.at < end for answer in self.answers)
+        return count / (end - begin) / self.case.capacity
+
+
+def line(row: Row) -> str:
+    """One line of the table."""
+    later = [answer for answer in row.answers if answer.due >= SETTLED]
+    good = [answer.took for answer in later if answer.in_time]
+    refused = [answer.took * 1000 for answer in later if answer.status == 503]
+    late = len(later) - len(good) - len(refused)
+    figures = [
+        f"{row.goodput(SETTLED, row.seconds):.0%}",
+        f"{late / max(1, len(later)):.0%}",
+        f"{len(refused) / max(1, len(later)):.0%}",
+        f"{statistics.median(good):.1f}" if good else "",
+        f"{_p99(good):.1f}" if good else "",
+        f"{_p99(refused):.0f}" if refused else "",
+    ]
+    return "| " + " | ".join([row.case.name, row.who.label, *figures]) + " |"
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]
+
+
+def write(rows: Iterable[Row], quick: bool) -> None:
+    """Write the table, and the chart of the first case."""
+    rows, folder = list(rows), FOLDER / "quick" if quick else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    waits = f"clients wait for {PATIENCE:g} s"
+    about = f"{cpu.model()}, two cores for all; {waits}; figures from second {SETTLED} on."
+    table = "\n".join([about, "", HEAD, "|---|---|--:|--:|--:|--:|--:|--:|", *map(line, rows)])
+    (folder / "overload.md").write_text(table + "\n")
+    with rc_context(STYLE):
+        _draw([row for row in rows if row.case is rows[0].case], folder / "overload.svg")
+
+
+def _draw(rows: list[Row], path: Path) -> None:
+    _, axes = pyplot.subplots(figsize=(8, 2.6))
+    for row, style in zip(rows, ("-", "--", ":"), strict=False):
+        moments = range(0, int(row.seconds), 2)
+        values = [row.goodput(moment, moment + 2) for moment in moments]
+        axes.plot(moments, values, style, color=OURS if row.who.ours else OTHERS, label=row.who.label)
+    axes.set_ylim(0, 1.1)
+    axes.set_xlabel(f"seconds at twice the capacity: {rows[0].case.name}")
+    axes.set_ylabel("in time, of capacity")
+    axes.legend(frameon=False, labelcolor=STYLE["text.color"])
+    save(path)
