@@ -37,7 +37,7 @@ class Pace:
         self._left: list[int] = []  # the places behind the front of calls that nobody waits for; a heap
         self._counts: deque[tuple[float, int]] = deque()  # of each reading: when it began, and the answers within it
         self._began, self._count = clock(), 0  # of the reading to come
-        self._answered_at: float | None = None
+        self._answered_at, self._busy_rate = clock(), 0.0  # the rate while the queue was busy last
         self._readings, self._busy_at = 0, -HOLD
         self._entered, self._messages = 0, 0
         self._taken_at = clock()
@@ -86,17 +86,19 @@ class Pace:
         if consumers != 0 and (not messages or self._count or messages < self._messages + self._entered):
             self._taken_at = now
         self._messages, self._entered = messages, 0
+        if now - self._busy_at <= HOLD:
+            self._busy_rate = self.rate or self._busy_rate
         self._counts.append((self._began, self._count))
         self._began, self._count = now, 0
         while self._counts and self._counts[0][0] < now - WINDOW:
             self._counts.popleft()
 
     @property
-    def rate(self) -> float | None:
-        """Answers a second; ``None`` if none came lately."""
+    def rate(self) -> float:
+        """Answers a second, of late."""
         count = self._count + sum(count for _, count in self._counts)
         began = self._counts[0][0] if self._counts else self._began
-        return count / max(self._clock() - began, 1e-3) if count else None
+        return count / max(self._clock() - began, 1e-3)
 
     @property
     def wait(self) -> float:
@@ -104,12 +106,12 @@ class Pace:
         now = self._clock()
         if not self.ahead or now - self._busy_at > HOLD:
             return 0.0
-        rate = self.rate
-        if rate is not None:
+        if rate := self.rate:
             return (self.ahead + 1) / rate
-        if self._answered_at is None or now - self._answered_at < WINDOW:
+        still = now - self._answered_at
+        if still < WINDOW or not self._busy_rate:
             return 0.0
-        return now - self._answered_at  # the workers stand still, and for how long nobody knows
+        return (self.ahead + 1) / self._busy_rate + still  # for how much longer they stand still, nobody knows
 
     @property
     def untaken(self) -> float:
