@@ -92,8 +92,8 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
             return super().call_soon(operation, *args, **kwargs)
         try:
             return operation(*args, **kwargs)
-        except ConnectionError as error:  # the consumer meets it, too, and connects again
-            logger.warning("a task is not acknowledged, and may be delivered again: %s", error)
+        except Exception:  # the task goes on, as it does where Celery's consumer meets this
+            logger.exception("a task could not be acknowledged, and may be delivered again")
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Pause before the next attempt, if the last connections did not hold: a channel error comes back at once."""

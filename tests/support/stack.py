@@ -149,6 +149,7 @@ class Worker(Process):
         )
         line = line.replace("--loglevel WARNING", "--loglevel INFO")  # the log line that shows that it is ready
         if pool:
+            variables.setdefault("WORKER_CONCURRENCY", "4")  # not the 500 of the Procfile, which would be processes
             line = line.replace("gevent.monkey --module ", "").replace("--pool gevent", f"--pool {pool}")
         super().__init__(["sh", "-c", line], ready=ready, **variables)
 
