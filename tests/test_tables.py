@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from client import Answer, Client, look_inside, run, websocket
+from client import Client, look_inside, run, websocket
+from keep_alive import Request, statuses_of
 from servers import RabbitMQ
 from stack import Web, Worker
 from waiting import until_async
 
 MANY = 10_000
-AT_ONCE = 200
+AT_ONCE = 50
 TOKEN = "0123456789abcdef"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -26,34 +26,34 @@ def web(rabbitmq: RabbitMQ, worker: Worker) -> Iterator[Web]:
         yield process
 
 
-Act = Callable[[Client, int], Awaitable[Answer]]
-
-ACTS: dict[str, tuple[Act, set[int]]] = {
-    "invented tasks": (lambda client, n: client.call(f"invented.{n}", Cancel_After="60", **BEARER), {500}),
-    "ids of runs": (
-        lambda client, n: client.send(f"/v1/runs/run-{n}", {"task": "add", "args": [1, n]}, method="PUT", **BEARER),
-        {200},
-    ),
-    "keys": (lambda client, n: client.call("add", 1, n, Idempotency_Key=f"key-{n}", **BEARER), {200}),
-    "unknown ids": (lambda client, n: client.fetch(f"/v1/runs/unknown-{n}", headers=BEARER), {404}),
-    "unknown streams": (lambda client, n: client.fetch(f"/v1/runs/unknown-{n}/events", headers=BEARER), {404}),
-    "bad bodies": (lambda client, n: client.send("/v1/tasks/add", {"kwargs": {f"k{n}": n}}, **BEARER), {422}),
+ACTS: dict[str, tuple[Callable[[int], Request], set[int]]] = {
+    "invented tasks": (lambda n: call(f"invented.{n}", {"args": [n]}, Cancel_After="60"), {500}),
+    "ids of runs": (lambda n: Request(f"/v1/runs/run-{n}", "PUT", {"task": "add", "args": [1, n]}, BEARER), {200}),
+    "keys": (lambda n: call("add", {"args": [1, n]}, Idempotency_Key=f"key-{n}"), {200}),
+    "unknown ids": (lambda n: Request(f"/v1/runs/unknown-{n}", headers=BEARER), {404}),
+    "unknown streams": (lambda n: Request(f"/v1/runs/unknown-{n}/events", headers=BEARER), {404}),
+    "bad bodies": (lambda n: call("add", {"kwargs": {f"k{n}": n}}), {422}),
     "priorities and delays": (
-        lambda client, n: client.send(
-            "/v1/tasks/add", {"args": [1, n], "options": {"priority": n % 256, "countdown": n / 1e6}}, **BEARER
-        ),
+        lambda n: call("add", {"args": [1, n], "options": {"priority": n % 256, "countdown": n / 1e6}}),
         {200},
     ),
     "wrong tokens of many addresses": (
-        lambda client, n: client.fetch(
-            "/v1/tasks", headers={"X-Forwarded-For": f"10.{n % 7}.{n // 256}.{n % 256}", "Authorization": f"Bearer {n}"}
+        lambda n: Request(
+            "/v1/tasks",
+            headers={"X-Forwarded-For": f"10.{n % 7}.{n // 256}.{n % 256}", "Authorization": f"Bearer {n}"},
         ),
         {401, 429},
     ),
-    "tickets": (lambda client, n: client.fetch("/v1/tickets", method="POST", body=b"", headers=BEARER), {201}),
-    "names of hosts": (lambda client, n: client.fetch("/livez", headers={"Host": f"h{n}.example"}), {200}),
-    "paths": (lambda client, n: client.fetch(f"/nothing/{n}?x={n}"), {404}),
+    "tickets": (lambda n: Request("/v1/tickets", "POST", headers=BEARER), {201}),
+    "names of hosts": (lambda n: Request("/livez", headers={"Host": f"h{n}.example"}), {200}),
+    "paths": (lambda n: Request(f"/nothing/{n}?x={n}"), {404}),
 }
+
+
+def call(task: str, document: object, **headers: str) -> Request:
+    """A call of a task; an underscore in a header's name stands for a hyphen."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(f"/v1/tasks/{task}", "POST", document, {**BEARER, **named})
 
 
 @pytest.mark.parametrize("what", ACTS)
@@ -62,13 +62,11 @@ def test_the_tables_are_as_before(web: Web, what: str) -> None:
 
     async def conversation() -> None:
         client = Client(web.url)
-        for number in range(3):  # so that what is kept once for all is there
-            await act(client, MANY + number)
+        # First so many that what is kept once for all is there.
+        await statuses_of(web.url, (act(MANY + number) for number in range(3)))
         await settled(client, {})
         before = await look_inside(client)
-        for start in range(0, MANY, AT_ONCE):
-            answers = await asyncio.gather(*(act(client, start + number) for number in range(AT_ONCE)))
-            assert {answer.status for answer in answers} <= statuses, answers[0].body
+        assert await statuses_of(web.url, map(act, range(MANY)), AT_ONCE) <= statuses
         await settled(client, before)
 
     run(conversation())
