@@ -224,6 +224,18 @@ def test_a_queue_from_which_nobody_takes_is_known(clock: Clock, pace: Pace) -> N
     assert pace.untaken == 0
 
 
+def test_while_the_broker_is_away_nothing_is_known_of_the_workers(clock: Clock, pace: Pace) -> None:
+    pace.enter()
+    read(clock, pace, messages=1, times=4)
+    clock.now += 30
+    assert pace.untaken == 2
+
+    read(clock, pace, messages=1)
+    assert pace.untaken == 0
+    read(clock, pace, messages=1, times=20)
+    assert pace.untaken == 10
+
+
 def test_where_the_broker_does_not_tell_its_consumers_an_empty_queue_is_no_lack(clock: Clock, pace: Pace) -> None:
     read(clock, pace, messages=0, consumers=None, times=50)
     assert pace.untaken == 0
@@ -278,9 +290,10 @@ def test_a_queue_without_workers_takes_nothing_that_is_waited_for(clock: Clock, 
     patient = Paces(0, clock)
     for each in (paces, patient):
         each.read("celery", Depth(0, 0))
-    clock.now += 10
-    for each in (paces, patient):
-        each.read("celery", Depth(0, 0))
+    for _ in range(20):
+        clock.now += 0.5
+        for each in (paces, patient):
+            each.read("celery", Depth(0, 0))
 
     with pytest.raises(NoWorker, match="from queue 'celery' for 10 s"):
         paces.admit(message(), 25)

@@ -24,6 +24,9 @@ READINGS = 2
 #: Seconds for which a queue counts as busy after its last backlog: workers still have tasks that they have prefetched.
 HOLD = 5.0
 
+#: Seconds between two readings after which nothing is known of the time between them.
+GAP = 3.0
+
 
 class Pace:
     """How fast the calls of one queue are answered.
@@ -40,7 +43,7 @@ class Pace:
         self._answered_at, self._busy_rate = clock(), 0.0  # the rate while the queue was busy last
         self._readings, self._busy_at = 0, -HOLD
         self._entered, self._messages = 0, 0
-        self._taken_at = clock()
+        self._read_at = self._taken_at = clock()
 
     @property
     def ahead(self) -> int:
@@ -80,6 +83,9 @@ class Pace:
         :param consumers: that take from it, if the broker tells.
         """
         now = self._clock()
+        if now - self._read_at > GAP:
+            self._taken_at = now  # what happened meanwhile is not known
+        self._read_at = now
         self._readings = self._readings + 1 if messages else 0
         if self._readings >= READINGS:
             self._busy_at = now
@@ -115,5 +121,8 @@ class Pace:
 
     @property
     def untaken(self) -> float:
-        """Seconds for which nobody has taken anything from the queue, though there was something, or nobody to."""
-        return self._clock() - self._taken_at
+        """Seconds for which nobody has taken anything from the queue, though there was something, or nobody to.
+
+        Only what has been read counts: while the broker is away, nothing is known of the workers.
+        """
+        return self._read_at - self._taken_at
