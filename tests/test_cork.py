@@ -111,6 +111,24 @@ def test_a_burst_that_ends_while_another_piece_goes_out_follows_it() -> None:
     assert transport.sent == [b"heartbeat", b"burst"]
 
 
+def test_who_still_sends_on_a_lost_connection_does_not_hold_up_the_next_one() -> None:
+    cork, lost = corked(until_read=False)
+    following = FakeTransport()
+    connection: Any = SimpleNamespace(frame_max=131_072, bytes_sent=0)
+
+    def connect_again() -> None:  # by another greenlet, while this one waits in send
+        cork.frame_writer(connection, following)
+        cork.write(b"open")
+        assert following.sent == [b"open"]
+        raise TimeoutError
+
+    lost.on_send = connect_again
+    with pytest.raises(ConnectionResetError):
+        cork.write(b"heartbeat")
+    cork.write(b"publish")
+    assert (lost.sent, following.sent) == ([b"heartbeat"], [b"open", b"publish"])
+
+
 def test_a_long_burst_is_not_held_back() -> None:
     cork, transport = corked(until_read=True)
     cork.write(b"x" * (BURST + 1))

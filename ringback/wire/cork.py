@@ -31,7 +31,8 @@ class Cork:
 
     def __init__(self, until_read: bool = False) -> None:
         self._until_read = until_read
-        self._corked = self._sending = self._gathering = False
+        self._corked = self._gathering = False
+        self._sender: object = None  # what sends at the moment
         self._held = bytearray()
         self.socket: socket.socket | None = None  #: of the open connection
 
@@ -50,6 +51,7 @@ class Cork:
         """Make py-amqp's frame writer for a new connection, with this cork between it and the transport."""
         self._send, self.socket = transport.write, transport.sock
         self._held.clear()
+        self._sender = None  # who still sends on the connection before this one is in nobody's way
         if isinstance(transport, TCPTransport):  # TLS has a read buffer of its own
             self._recv = transport._quick_recv
             transport._quick_recv = self._read
@@ -81,18 +83,19 @@ class Cork:
             self._corked = True
 
     def _flush(self) -> None:
-        if self._sending:  # it takes what another greenlet has written, such as a heartbeat, while it waits
+        if self._sender is not None:  # it takes what another greenlet has written, such as a heartbeat, while it waits
             return
-        self._sending = True
+        sender = self._sender = object()
         try:
-            while self._held:
+            while self._held and self._sender is sender:
                 data = bytes(self._held)
                 self._held.clear()
                 self._send(data)
         except TimeoutError as error:  # half a frame may have gone, so nothing can follow it
             raise ConnectionResetError("the broker does not read") from error
         finally:
-            self._sending = False
+            if self._sender is sender:
+                self._sender = None
 
 
 def read_ahead(connection: Any, transport: Any) -> Any:
