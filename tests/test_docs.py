@@ -46,6 +46,15 @@ def test_every_invariant_names_existing_tests() -> None:
             assert (ROOT / "tests" / f"{name}.py").exists(), name
 
 
+def test_every_promise_of_security_names_existing_tests() -> None:
+    promises = (ROOT / "docs" / "security.md").read_text().partition("## The promises")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\|.*\|.*\|.*\| (`.*) \|$", promises, re.MULTILINE)
+
+    assert len(rows) > 10
+    for name in re.findall(r"`(test_\w+)`", " ".join(rows)):
+        assert (ROOT / "tests" / f"{name}.py").exists(), name
+
+
 def test_the_architecture_names_the_existing_wings() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     table = text.partition("## Wings")[2].partition("**Never**")[0]
