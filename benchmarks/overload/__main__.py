@@ -15,25 +15,26 @@ from benchmarks.contenders import Contender
 from benchmarks.overload import report
 from benchmarks.overload.cases import CASES, PATIENCE, WHO, Case
 from benchmarks.overload.load import offer
+from benchmarks.plan import chosen
 from benchmarks.stage import PATIENCE as START
 from benchmarks.stage import NotRight, Web, worker
 from servers import RabbitMQ
 
-QUICK = os.environ.get("QUICK", "0") not in ("", "0")
-SECONDS = 20 if QUICK else 60
+PLAN = chosen()
+SECONDS = 20 if PLAN.quick else 60
 
 
 def main() -> int:
     """Run all cases."""
     left_out = environments.ready(WHO)
     results: list[report.Row] = []
-    for case in CASES[:1] if QUICK else CASES:
+    for case in CASES[:1] if PLAN.quick else CASES:
         for name in case.against:
             who = next(item for item in WHO if item.name == name)
             if name not in left_out:
                 results.append(measure(case, who))
                 print(report.line(results[-1]), flush=True)
-    report.write(results, quick=QUICK)
+    report.write(results, PLAN.folder)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,6 @@ from benchmarks.charts import OTHERS, OURS, STYLE, save
 from benchmarks.contenders import Contender
 from benchmarks.overload.cases import PATIENCE, Case
 from benchmarks.overload.load import Answered
-
-FOLDER = Path(__file__).parents[1] / "results"
 
 #: Seconds until the figures count.
 SETTLED = 10
@@ -59,9 +57,8 @@ def _p99(values: list[float]) -> float:
     return sorted(values)[int(len(values) * 0.99)]
 
 
-def write(rows: Iterable[Row], quick: bool) -> None:
-    """Write the table, and the chart of the first case."""
-    rows, folder = list(rows), FOLDER / "quick" if quick else FOLDER
+def write(rows: Sequence[Row], folder: Path) -> None:
+    """Write the table, and the chart of the first case, into a folder, which is created if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     waits = f"clients wait for {PATIENCE:g} s"
     about = f"{cpu.model()}, two cores for all; {waits}; figures from second {SETTLED} on."

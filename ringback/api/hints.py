@@ -121,21 +121,24 @@ def _without_instance(schema: dict[str, Any]) -> dict[str, Any]:
         return schema
     fields = {name: _key_of(field) for name, field in inner["fields"].items()}
     named = {"type": "typed-dict", "cls_name": schema["cls"].__name__, "fields": fields}
-    kept = {name: inner[name] for name in ("strict", "extras_schema", "extra_behavior") if name in inner}
-    return {**named, **kept, **{name: schema[name] for name in ("config", "ref") if name in schema}}
+    return {**named, **_some(inner, "strict", "extras_schema", "extra_behavior"), **_some(schema, "config", "ref")}
 
 
 def _key_of(field: dict[str, Any]) -> dict[str, Any]:
-    schema, alias = field["schema"], {name: field[name] for name in ("validation_alias",) if name in field}
-    if schema["type"] != "default":
-        return {"type": "typed-dict-field", "schema": schema, "required": True, **alias}
-    value = schema if schema.get("validate_default") else schema["schema"]
-    return {"type": "typed-dict-field", "schema": value, "required": False, **alias}
+    schema, required = field["schema"], field["schema"]["type"] != "default"
+    if not required and not schema.get("validate_default"):
+        schema = schema["schema"]
+    return {"type": "typed-dict-field", "schema": schema, "required": required, **_some(field, "validation_alias")}
+
+
+def _some(schema: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The parts of a schema that have these names, as far as it has them."""
+    return {name: schema[name] for name in names if name in schema}
 
 
 def _or_whole(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of an integer, or of the same number with a fraction of 0."""
-    limits: dict[str, Any] = {name: schema[name] for name in ("ge", "gt", "le", "lt") if name in schema}
+    limits = _some(schema, "ge", "gt", "le", "lt")
     whole: dict[str, Any] = {
         "type": "float",
         "multiple_of": float(schema.get("multiple_of", 1)),

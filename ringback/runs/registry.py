@@ -104,7 +104,7 @@ class RunRegistry:
     def leave(self, run: Run, client: object) -> None:
         """Note that this client does not wait for the run any more."""
         run.clients.discard(client)
-        if not run.clients:
+        if not run.clients and not run.has_ended:
             for call_id in run.calls:
                 self._switchboard.detach(call_id)
         if not run.owned and not run.clients:

@@ -27,8 +27,6 @@ def check_page(request: HTTPServerRequest, origins: Collection[str]) -> None:
     if "Origin" not in request.headers and "Sec-Fetch-Site" not in request.headers:
         return
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-    if origin is None and (site is None or site in OWN):
-        return
-    if origin is not None and (origin in origins or site in OWN or urlsplit(origin).netloc == request.host):
+    if site in OWN or origin in origins or (origin is not None and urlsplit(origin).netloc == request.host):
         return
     raise Forbidden(f"pages of {(origin or 'another origin')[:100]} may not call: RINGBACK_CORS names those that may")
