@@ -80,3 +80,10 @@ def test_an_audit_that_could_not_be_made_says_so(tmp_path: Path) -> None:
     assert (code, "NONE of 1 libraries are audited" in said) == (0, True)
     code, said = audit(tmp_path, "", errors="no connection")
     assert (code, "NOT audited" in said, "no connection" in said) == (0, True, True)
+
+
+def test_no_file_with_hashes_is_part_of_one_without() -> None:
+    parts = re.compile(r"^(?:-r|--requirement)\s+(\S+)", re.MULTILINE)
+    for path in (*(ROOT / "benchmarks/designs").glob("*.txt"), *(ROOT / "requirements").glob("*.in")):
+        for part in parts.findall(path.read_text()):
+            assert "--hash" not in (path.parent / part).read_text(), f"pip would want hashes of all in {path}"
