@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ringback.calls import Watch, current_holder
 from ringback.calls.drafts import Drafts
-from ringback.calls.paces import Paces
+from ringback.calls.lanes import Lanes
 from ringback.errors import OutboxFull
 from ringback.publish import Message, Outbox
+from ringback.settings import Settings
+from ringback.traffic import NOBODY
 
 
 class FakeCall:
@@ -19,6 +22,9 @@ class FakeCall:
 
     ignored = False
     reports_expiry = False
+    is_waiting = False
+    lane = None
+    tenant = NOBODY
     future: object = None
     due: float | None = None
 
@@ -59,7 +65,8 @@ class Core:
     def __init__(self, limit: int = 10) -> None:
         self.known: dict[str, Any] = {}
         self.waiting, self.outbox = FakeWaiting(), Outbox(limit)
-        self.drafts = Drafts(self.outbox, self.known, self.waiting, Paces(10.0), deadline=25.0)  # type: ignore[arg-type]
+        lanes = Lanes(self.outbox, self.waiting, SimpleNamespace(read_soon=print), Settings())  # type: ignore[arg-type]
+        self.drafts = Drafts(self.outbox, self.known, self.waiting, lanes, deadline=25.0)  # type: ignore[arg-type]
 
     def call(self, call_id: str = "a", kept: bool = True, **options: Any) -> FakeCall:
         """Call a task; ``kept`` says whether the handler keeps the call."""

@@ -16,7 +16,7 @@ from ringback import upgrade_guard
 PACKAGE = Path(upgrade_guard.__file__).parent
 
 #: The wings, in the order in which a request passes them; then ``wire`` and ``worker``.
-WINGS = {"web", "api", "runs", "calls", "publish", "replies", "broker", "wire", "worker"}
+WINGS = {"web", "api", "runs", "calls", "publish", "replies", "broker", "wire", "worker", "traffic"}
 
 #: The top-level modules that may import wings; the other top-level modules may not.
 ENTRY_POINTS = {"ringback", "ringback.__main__", "ringback.cli"}
@@ -31,6 +31,7 @@ NEVER = {
     "replies": {"web", "api", "runs", "calls", "publish", "worker"},
     "broker": {"web", "api", "runs", "calls", "publish", "replies", "worker"},
     "wire": WINGS - {"wire"},
+    "traffic": WINGS - {"traffic"},
     "worker": WINGS - {"worker", "wire"},
     "": WINGS,
 }

@@ -17,7 +17,7 @@ from ringback.api.canvas_reader import MOST, FoundTask, assemble, read_canvas
 from ringback.api.json_body import fit, read_value
 from ringback.api.tasks import Calls, give_way
 from ringback.errors import BadArguments, RingbackError, TooManyCalls
-from ringback.runs import Member, Submission, TaskCall
+from ringback.runs import Member, TaskCall
 
 #: Tasks after which other requests get their turn. Each takes some 50 µs to be checked, and a task has 30 bytes.
 YIELD_EVERY = 50
@@ -92,7 +92,7 @@ class Canvas(Calls):
         assert not isinstance(tree, Member)
         (kind,) = document
         call = TaskCall(kind, [document], {})
-        await self.hold(Submission(self.caller.name, call, key=key, cancel_after=cancel_after, canvas=tree))
+        await self.hold(self.submission(call, key=key, cancel_after=cancel_after, canvas=tree))
 
     def _spend_for_all(self, tasks: int) -> None:
         """Count as many calls as there are tasks, one of which is counted already.

@@ -23,11 +23,13 @@ class Events(ApiHandler):
 
     async def get(self, run_id: str) -> None:
         """Send all events, or those after ``Last-Event-ID``, until the run ends."""
+        self.gateway.check_polls(self.tenant)
         run = await self.find(run_id)
         last = self._last_seen()
         if run.has_ended and run.events.last <= last:
             self.set_status(204)  # which tells an EventSource not to come back
             return
+        self.stay_open()
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("X-Accel-Buffering", "no")  # nginx would keep the events back
         with suppress(RingbackError, StreamClosedError):  # the client has gone, or the run was refused

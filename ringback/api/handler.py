@@ -34,6 +34,7 @@ class ApiHandler(RequestHandler):
         self._run: Run | None = None
         self._gone = False
         self._waiter: asyncio.Future[bool] | None = None
+        self._is_stream = False
         self._allow_origin()
 
     def set_default_headers(self) -> None:
@@ -82,9 +83,24 @@ class ApiHandler(RequestHandler):
         self._check_client()
         return self._run
 
+    def stay_open(self) -> None:
+        """Take a place among the caller's event streams, WebSockets and polls that wait, until the request ends.
+
+        :raises TooManyOpen: the caller has its share of them.
+        """
+        self.gateway.open_stream(self.tenant)
+        self._is_stream = True
+
+    def leave_open(self) -> None:
+        """Give the place back, if the request has one."""
+        if self._is_stream:
+            self._is_stream = False
+            self.gateway.streams.give_back(self.tenant)
+
     def on_finish(self) -> None:
         """Leave the run. Tornado calls this when the request is answered."""
         super().on_finish()
+        self.leave_open()
         if self._run is not None:
             self.gateway.runs.leave(self._run, self)
 
@@ -92,6 +108,7 @@ class ApiHandler(RequestHandler):
         """Stop to wait because the client has gone, and drop the run if RINGBACK_CLIENT_GONE says so."""
         super().on_connection_close()
         self._gone = True
+        self.leave_open()
         if self._run is None:
             return
         self.gateway.runs.leave(self._run, self)

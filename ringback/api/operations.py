@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from ringback.api.gateway import Gateway
 from ringback.api.handler import ApiHandler
 from ringback.errors import BrokerUnavailable
-from ringback.web import HeldRequest
+from ringback.web import REFUSALS, HeldRequest
 
 #: Prometheus' text format, which every version of it reads.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -83,6 +83,7 @@ class GatewayCollector:
         yield GaugeMetricFamily("ringback_held_requests", "Requests that wait for their answer.", HeldRequest.held())
         yield GaugeMetricFamily("ringback_waited_calls", "Calls that wait for a result.", load.waiting)
         yield GaugeMetricFamily("ringback_detached_calls", "Those that no client waits for.", load.detached)
+        yield GaugeMetricFamily("ringback_delayed_calls", "Those that no worker may start yet.", load.delayed)
         yield GaugeMetricFamily("ringback_outbox_messages", "Messages not yet sent.", load.unsent)
         yield GaugeMetricFamily("ringback_unconfirmed_messages", "Messages not yet confirmed.", load.unconfirmed)
         yield GaugeMetricFamily("ringback_runs", "Runs that are known, ended or not.", len(gateway.runs))
@@ -91,6 +92,10 @@ class GatewayCollector:
         for (task, state), count in gateway.runs.ended.counts.items():
             ended.add_metric([task, state], count)
         yield ended
+        refused = CounterMetricFamily("ringback_refused", "Refusals with 429 or 503.", labels=["reason", "caller"])
+        for labels, count in REFUSALS.items():
+            refused.add_metric(labels, count)
+        yield refused
 
     def _queues(self) -> Iterator[Metric]:
         """The depths, while the broker can be asked: an old number would mislead an autoscaler."""
@@ -99,12 +104,15 @@ class GatewayCollector:
         wait = GaugeMetricFamily(
             "ringback_queue_wait_seconds", "Time until a new call would be answered.", labels=["queue"]
         )
+        kept_back = GaugeMetricFamily("ringback_queue_kept_back", "Calls not yet sent to a queue.", labels=["queue"])
         with suppress(BrokerUnavailable):
             for name, depth in self._gateway.switchboard.depths().items():
                 wait.add_metric([name], depth.expected_wait)
+                kept_back.add_metric([name], depth.kept_back)
                 messages.add_metric([name], depth.messages)
                 if depth.consumers is not None:
                     consumers.add_metric([name], depth.consumers)
         yield messages
         yield consumers
         yield wait
+        yield kept_back

@@ -9,7 +9,6 @@ from ringback.api.documents import run_document
 from ringback.api.handler import read_seconds
 from ringback.api.tasks import Calls
 from ringback.errors import BadRequest
-from ringback.runs import Submission
 
 #: The ids that a caller may choose: the unreserved characters of RFC 3986, so that an id is its own path.
 ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
@@ -27,7 +26,10 @@ class OneRun(Calls):
     async def get(self, run_id: str) -> None:
         """Answer with its state, and its result if it has ended; ``?wait=N`` waits up to N seconds for its end."""
         seconds = read_seconds("wait", self.get_query_argument("wait", "0"))
+        self.gateway.check_polls(self.tenant)
         run = await self.find(run_id)
+        if seconds and not run.has_ended:
+            self.stay_open()
         await self.wait(lambda: run.has_ended, min(seconds, self.gateway.settings.deadline))
         if run.has_ended:
             self.answer(run_document(run))
@@ -43,11 +45,12 @@ class OneRun(Calls):
         body = self.body(RunBody)
         task = self.gateway.tasks.find(self.caller, body.task)
         call = await self.check(task, body, self.request.body)
-        await self.hold(Submission(self.caller.name, call, chosen_id=run_id, cancel_after=cancel_after))
+        await self.hold(self.submission(call, chosen_id=run_id, cancel_after=cancel_after))
 
     async def delete(self, run_id: str) -> None:
         """Cancel it; ``?terminate=true`` stops it even if it is running, ``?forget=true`` erases all that is kept."""
         terminate, forget = self._flag("terminate"), self._flag("forget")
+        self.gateway.check_polls(self.tenant)
         run = await self.find(run_id)
         self.audited = {"event": "erase" if forget else "cancel", "task": run.task, "run": run_id}
         if terminate:

@@ -133,6 +133,10 @@ class Calls(ApiHandler):
         check_delay(body.options, self.gateway.settings.max_delay)
         return TaskCall(task.name, body.args, body.kwargs, options, self.trace())
 
+    def submission(self, call: TaskCall, **more: Any) -> Submission:
+        """Make the submission of a call by this request's caller."""
+        return Submission(self.caller.name, call, tenant=self.tenant, **more)
+
     async def hold(self, submission: Submission) -> None:
         """Start a run, and answer with its result, or with the address where it can be found.
 
@@ -209,4 +213,4 @@ class OneTask(Calls):
         self.gateway.rate.spend(self.caller.name)
         task = self.gateway.tasks.find(self.caller, name)
         call = await self.check(task, self.body(CallBody), self.request.body)
-        await self.hold(Submission(self.caller.name, call, key=key, cancel_after=cancel_after))
+        await self.hold(self.submission(call, key=key, cancel_after=cancel_after))

@@ -14,7 +14,7 @@ from ringback.api.call_body import CallBody, Options, Seconds
 from ringback.api.json_body import read_json
 from ringback.api.tasks import Calls
 from ringback.errors import DeadlineExceeded
-from ringback.runs import Run, State, Submission, to_json_object
+from ringback.runs import Run, State, to_json_object
 
 #: Our states by the names that Celery's clients know; the others are all PENDING.
 CELERY_STATES = {
@@ -64,7 +64,7 @@ class ApplyAsync(Calls):
         asked = CallBody.model_construct(args=body.args, kwargs=body.kwargs, options=body)
         call = await self.check(task, asked, self.request.body)
         patience = self.gateway.settings.deadline if self.waits else None
-        submission = Submission(self.caller.name, call, cancel_after=body.timeout or None, patience=patience)
+        submission = self.submission(call, cancel_after=body.timeout or None, patience=patience)
         run, _ = await self.submit(submission)
         return run
 
@@ -92,6 +92,7 @@ class TaskResult(Calls):
 
     async def get(self, run_id: str) -> None:
         """Answer with the state of a run, and its result or error."""
+        self.gateway.check_polls(self.tenant)
         self.answer(celery_document(await self.find(run_id)))
 
 
@@ -100,6 +101,7 @@ class RevokeTask(Calls):
 
     async def delete(self, run_id: str) -> None:
         """Cancel a run, unless it is running."""
+        self.gateway.check_polls(self.tenant)
         run = await self.find(run_id)
         self.audited = {"event": "cancel", "task": run.task, "run": run_id}
         self.gateway.runs.cancel(run)

@@ -22,8 +22,8 @@ from ringback.api.gateway import Gateway
 from ringback.api.json_body import fit, read_value
 from ringback.api.tasks import Calls
 from ringback.errors import BadRequest, KeyReused, RingbackError, ShuttingDown, TooManyCalls
-from ringback.runs import Run, Submission, to_json, to_json_object
-from ringback.web import HeldRequest
+from ringback.runs import Run, to_json, to_json_object
+from ringback.web import ANYBODY, HeldRequest, count_refusal
 
 #: The most open runs of one socket. Each may have a message under way to a client that does not read.
 OPEN_RUNS = 1000
@@ -79,6 +79,7 @@ class Socket(Calls, WebSocketHandler):
     def prepare(self) -> None:
         """Prepare as every request, and keep it, since Tornado forgets a connection that becomes a WebSocket."""
         super().prepare()
+        self.stay_open()
         self._request = HeldRequest.of(self)
 
     @property
@@ -106,6 +107,7 @@ class Socket(Calls, WebSocketHandler):
             else:
                 await self._call(fit(read, SocketCall), text)
         except RingbackError as error:
+            count_refusal(error, known=self.caller is not ANYBODY)
             self._audit({"event": "refuse"}, error.status)
             await self._send(client_id, None, "error", to_json(error.problem()))
 
@@ -125,6 +127,7 @@ class Socket(Calls, WebSocketHandler):
 
     def on_close(self) -> None:
         """Leave the runs, since the client has gone."""
+        self.leave_open()
         for follower in self._followers:
             follower.cancel()
         for run in self._open_runs.values():
@@ -148,7 +151,7 @@ class Socket(Calls, WebSocketHandler):
             raise KeyReused(f"the run with the id {call.id!r} has not ended")
         if len(self._open_runs) >= OPEN_RUNS:
             raise TooManyCalls(f"{OPEN_RUNS} runs are open on this socket")
-        submission = Submission(self.caller.name, checked, key=call.key, cancel_after=call.cancel_after)
+        submission = self.submission(checked, key=call.key, cancel_after=call.cancel_after)
         run, _ = await self.gateway.runs.submit(submission, self)
         self._audit({"event": "call", "task": run.task, "run": run.run_id}, run.state.shown)
         self._open_runs[call.id] = run

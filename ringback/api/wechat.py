@@ -27,6 +27,7 @@ from ringback.api.wechat_account import Account, Signed
 from ringback.api.wechat_crypto import SafeMode
 from ringback.errors import BadRequest, ClientGone, Forbidden, RingbackError
 from ringback.runs import Run, State, Submission, TaskCall
+from ringback.traffic import Tenant
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,8 @@ class WeChat(ApiHandler):
         # An event has no MsgId; WeChat says to identify it by sender and time.
         key = message.get("MsgId") or f"{message.get('FromUserName')} {message.get('CreateTime')}"
         argument = self._text.decode() if settings.wechat_raw else message
-        return Submission(CALLER, TaskCall(settings.wechat_task, [argument], {}, headers=self.trace()), key=key)
+        call = TaskCall(settings.wechat_task, [argument], {}, headers=self.trace())
+        return Submission(CALLER, call, key, tenant=Tenant(CALLER))
 
 
 def _parse(text: bytes) -> Message:

@@ -65,6 +65,11 @@ class Link:
         return bool(self._connection.transport.driver_type == "amqp")
 
     @property
+    def speaks_redis(self) -> bool:
+        """Whether the broker is Redis."""
+        return bool(self._connection.transport.driver_type == "redis")
+
+    @property
     def channel_errors(self) -> tuple[type[BaseException], ...]:
         """What the transport raises when the broker has closed the channel and kept the connection."""
         return tuple(self._connection.channel_errors)
@@ -127,7 +132,7 @@ class Link:
         options, transport = self._connection.transport_options, self._connection.transport
         if self._is_py_amqp:
             options["frame_writer"] = self.cork.frame_writer
-        elif transport.driver_type == "redis":
+        elif self.speaks_redis:
             options.setdefault("socket_timeout", seconds)
             options.setdefault("socket_connect_timeout", seconds)
         elif transport.driver_type != "memory":

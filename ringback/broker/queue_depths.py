@@ -6,12 +6,14 @@ last, and waits for nothing.
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import gevent
 from celery import Celery
+from gevent.event import Event
 
 from ringback.broker.link import Link
 from ringback.errors import BrokerUnavailable, QueueTooLong
@@ -21,6 +23,9 @@ from ringback.wire import ReconnectBackoff, keep_connected
 
 #: Seconds between two readings. A flood of 2000 tasks a second is a thousand tasks long when it is first seen.
 READ_INTERVAL = 0.5
+
+#: Seconds between two readings of a queue for which calls are kept back.
+SOON_INTERVAL = 0.05
 
 #: AMQP 0-9-1, "reply-code"; the broker closes the channel with it.
 NOT_FOUND = 404
@@ -38,6 +43,7 @@ class Depth:
 
     messages: int  #: that wait; without those that a worker has taken or prefetched
     consumers: int | None  #: ``None`` where the broker does not tell
+    kept_back: int = 0  #: calls that this process has not sent to it yet
     expected_wait: float = 0.0  #: seconds until a new call would be answered
 
 
@@ -46,17 +52,14 @@ class QueueDepths:
 
     :param app: the Celery app whose broker is asked.
     :param names: gives the names of the queues.
-    :param on_depth: gets the name of a queue and each reading of it.
     """
 
-    def __init__(
-        self,
-        app: Celery,
-        settings: Settings,
-        names: Callable[[], list[str]],
-        on_depth: Callable[[str, Depth], object],
-    ) -> None:
-        self._app, self._settings, self._names, self._on_depth = app, settings, names, on_depth
+    def __init__(self, app: Celery, settings: Settings, names: Callable[[], list[str]]) -> None:
+        self._app, self._settings, self._names = app, settings, names
+        self.on_depth: Callable[[str, Depth], object] = lambda name, depth: None  #: gets each reading of a queue
+        self.on_lost: Callable[[], object] = lambda: None  #: called when the broker cannot be asked any more
+        self._soon: set[str] = set()  # the queues to be read before all are
+        self._wanted = Event()  # set while there are some
         self._depths: dict[str, Depth] = {}
         self._missing: dict[str, float] = {}  # by name: when the broker had no such queue
         self._published: dict[str, float] = {}  # by name: when a message for it was made that may declare it
@@ -83,6 +86,12 @@ class QueueDepths:
         if limit and depth is not None and depth.messages >= limit:
             raise QueueTooLong(f"{depth.messages} tasks wait in queue {name!r}; RINGBACK_MAX_QUEUE allows {limit}")
 
+    def read_soon(self, name: str) -> None:
+        """Have a queue read before its time, because calls are kept back for it."""
+        if name in self._depths:
+            self._soon.add(name)
+            self._wanted.set()
+
     def start(self, loop_queue: LoopQueue) -> None:
         """Start to read; returns at once."""
         self._greenlet = gevent.spawn(keep_connected, self._serve, self._backoff, "reading queue depths")
@@ -97,25 +106,37 @@ class QueueDepths:
         link = Link(self._app, self._settings, self._backoff.attempts)
         try:
             while True:
-                self._read(link)
+                self._read(link, self._names())
                 self._link = link
                 self._backoff.connected()
-                gevent.sleep(READ_INTERVAL)
+                self._read_until(link, time.monotonic() + READ_INTERVAL)
                 link.beat()
         finally:
             self._link = None
             self._depths.clear()
             link.discard()
+            self.on_lost()
 
-    def _read(self, link: Link) -> None:
-        for name in self._names():
+    def _read_until(self, link: Link, end: float) -> None:
+        """Read only the queues that are wanted soon, until this moment."""
+        while (left := end - time.monotonic()) > 0:
+            if left > SOON_INTERVAL and self._wanted.wait(left - SOON_INTERVAL):
+                gevent.sleep(SOON_INTERVAL * random.uniform(0.5, 1.5))  # not always the same of several processes first
+                soon, self._soon = self._soon, set()
+                self._wanted.clear()
+                self._read(link, soon)
+            else:
+                gevent.sleep(max(0.0, end - time.monotonic()))
+
+    def _read(self, link: Link, names: Iterable[str]) -> None:
+        for name in names:
             if self._is_missing(name):
                 continue
             depth = self._ask(link, name)
             if depth is not None:
                 self._depths[name] = depth
                 self._published.pop(name, None)
-                self._on_depth(name, depth)
+                self.on_depth(name, depth)
             else:
                 self._depths.pop(name, None)
                 self._missing[name] = time.monotonic()
@@ -128,10 +149,13 @@ class QueueDepths:
         return self._published.get(name, 0.0) < found - PUBLISH_TIME
 
     def _ask(self, link: Link, name: str) -> Depth | None:
-        """What the broker says of a queue; ``None`` if it has none (AMQP 0-9-1, ``queue.declare``, "passive")."""
+        """What the broker says of a queue; ``None`` if it has none (AMQP 0-9-1, ``queue.declare``, "passive").
+
+        On Redis a queue without messages is no key, so that kombu finds none. There declaring one writes nothing.
+        """
         with link.within(self._settings.connect_timeout):
             try:
-                _, messages, consumers = link.channel.queue_declare(name, passive=True)
+                _, messages, consumers = link.channel.queue_declare(name, passive=not link.speaks_redis)
             except link.channel_errors as error:
                 if getattr(error, "code", None) != NOT_FOUND:
                     raise

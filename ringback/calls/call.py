@@ -19,8 +19,8 @@ from celery.canvas import Signature
 from celery.result import AsyncResult, ResultSet
 from vine import promise  # type: ignore[import-untyped]
 
-from ringback.calls.pace import Pace
 from ringback.errors import BadArguments, BadSetting, RingbackError
+from ringback.traffic import NOBODY, Lane, Shares, Tenant
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,10 @@ class Holder(Protocol):
     @property
     def deadline(self) -> float | None:
         """Seconds for each of its calls; ``None`` for the setting's."""
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose it is."""
 
     def waits_for(self, call: Call) -> None:
         """Note that the request waits for this call."""
@@ -56,6 +60,12 @@ class Exchange(Protocol):
 current_holder: ContextVar[Holder | None] = ContextVar("current_holder", default=None)
 
 
+def current_tenant() -> Tenant:
+    """Whose the request is that the running code is to answer."""
+    holder = current_holder.get()
+    return NOBODY if holder is None else holder.tenant
+
+
 @dataclass(slots=True)
 class Watch:
     """What to tell of a submitted call before its result. The loop makes these calls."""
@@ -64,6 +74,8 @@ class Watch:
     on_update: Callable[[dict[str, Any]], object]  #: with each reply before the last
     on_confirmed: Callable[[], object]  #: when the broker has confirmed its message
     patience: float | None = None  #: seconds that a client waits for the result; ``None`` if none waits
+    tenant: Tenant = NOBODY  #: whose it is
+    due: float = 0.0  #: on ``time.monotonic``: when a worker may start it at the earliest
 
 
 class Call(AsyncResult):  # type: ignore[misc]
@@ -83,8 +95,10 @@ class Call(AsyncResult):  # type: ignore[misc]
     future: asyncio.Future[Any] | None = None  #: exists as soon as a request or run waits
     due: float | None = None  #: the loop's time at which its message expires, where that is known
     watch: Watch | None = None  #: set on calls that were submitted
-    pace: Pace | None = None  #: of the queue that its message is in
-    place = 0  #: in that queue
+    tenant: Tenant = NOBODY  #: whose it is
+    shares: Shares | None = None  #: those in which it is counted while it waits
+    lane: Lane[Any] | None = None  #: of the queue that its message goes to
+    place = 0  #: in that queue, once its message is sent
     reports_expiry = False  #: whether a worker reports that its message has expired
     _on_ready: promise | None = None
 

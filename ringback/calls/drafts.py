@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from ringback.calls.call import Call, Watch, current_holder
-from ringback.calls.paces import Paces
+from ringback.calls.lanes import Lanes
 from ringback.calls.waiting import Waiting
 from ringback.errors import NoResult, Refused
 from ringback.publish import Message, Outbox
@@ -24,15 +24,15 @@ class Drafts:
     """Completes messages, and puts them into the outbox.
 
     :param known: the calls that are kept, by id.
-    :param paces: of the queues; they refuse a call whose answer would come too late.
+    :param lanes: of the queues; they refuse a call whose answer would come too late, and send the others.
     :param deadline: seconds for a call whose handler sets none.
     """
 
     def __init__(
-        self, outbox: Outbox, known: Mapping[str, Call], waiting: Waiting, paces: Paces, deadline: float
+        self, outbox: Outbox, known: Mapping[str, Call], waiting: Waiting, lanes: Lanes, deadline: float
     ) -> None:
         self._outbox, self._known, self._waiting = outbox, known, waiting
-        self._paces, self._deadline = paces, deadline
+        self._lanes, self._deadline = lanes, deadline
         self._drafts: dict[str, tuple[Message, float | None]] = {}
 
     def accept(self, message: Message) -> None:
@@ -41,16 +41,15 @@ class Drafts:
         :raises Refused: there is no place for it, or its answer would come too late.
         """
         call = self._known.get(message.call_id)
-        if call is not None and call.watch is not None and call.watch.patience is not None:
-            self._paces.admit(message, call.watch.patience)
+        if call is not None and call.watch is not None:
+            self._lanes.admit(message, call.tenant, call.watch.patience)
         if message.call_id not in self._drafts:  # a draft of the same id is replaced, and has a place
             self._outbox.reserve(message.call_id)
         if call is not None and call.watch is not None:
-            self._paces.enter(message, call)
             message.on_confirmed = partial(self._waiting.loop_queue.post, self._on_confirmed, call, call.watch)
             if call.reports_expiry:
                 message.stay_queued()
-            self._outbox.put(message)
+            self._lanes.send(message, call, call.watch.patience)
             return
         self._drafts[message.call_id] = message, self._deadline_of_request()
         if len(self._drafts) == 1:
@@ -69,17 +68,17 @@ class Drafts:
         if message.expires is None:
             message.expire_after(deadline)
         try:
-            self._paces.admit(message, message.expires or deadline)
+            self._lanes.admit(message, call.tenant, message.expires or deadline)
         except Refused:
             self.withdraw(call.id)
             raise
-        self._paces.enter(message, call)
         return message.expires or deadline
 
     def withdraw(self, call_id: str) -> bool:
         """Take the message of a call back; returns false if it has left."""
         if self._drafts.pop(call_id, None) is None:
-            return self._outbox.withdraw(call_id)
+            call = self._known.get(call_id)
+            return (call is not None and self._lanes.withdraw(call)) or self._outbox.withdraw(call_id)
         self._outbox.cancel()
         return True
 
@@ -93,7 +92,10 @@ class Drafts:
                     message.expire_after(deadline)
                 if message.expires is not None:
                     call.due = time.monotonic() + message.expires
-            self._outbox.put(message)
+            if call is not None and call.is_waiting:
+                self._lanes.send(message, call, message.expires)
+            else:
+                self._outbox.put(message)
 
     def _deadline_of_request(self) -> float | None:
         """The seconds for each call of the request that the running code answers; ``None`` if there is no request."""

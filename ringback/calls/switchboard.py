@@ -18,16 +18,15 @@ from gevent import monkey
 from ringback import upgrade_guard
 from ringback.broker import Depth, QueueDepths
 from ringback.calls.admission import Admission, Load
-from ringback.calls.call import Call, Watch, current_holder
+from ringback.calls.call import Call, Watch, current_holder, current_tenant
 from ringback.calls.celery_app import QueueNames, check_app, graft_messages, graft_replies, graft_results
 from ringback.calls.drafts import Drafts
-from ringback.calls.paces import Paces
+from ringback.calls.lanes import Lanes
 from ringback.calls.waiting import Waiting
 from ringback.errors import (
     BadSetting,
     CallFailed,
     NoResult,
-    OutboxFull,
     RepliesUnavailable,
     RingbackError,
     ShuttingDown,
@@ -54,16 +53,18 @@ class Switchboard:
         upgrade_guard.check(upgrade_guard.WEB_PROCESS)
         check_app(app)
         self.app, self.settings = app, settings
-        self._waiting = Waiting(settings.errors)
+        self._waiting = Waiting(settings.held_limit, settings.detached_limit, settings.errors)
         self._outbox = Outbox(settings.outbox_limit)
         self._publisher = Publisher(app, self._outbox, self._on_unpublished, settings)
-        self._queue_names, self._paces = QueueNames(app, settings.queues), Paces(settings.no_worker)
-        self._queue_depths = QueueDepths(app, settings, self._queue_names, self._paces.read)
+        self._queue_names = QueueNames(app, settings.queues)
+        self._queue_depths = QueueDepths(app, settings, self._queue_names)
+        self._lanes = Lanes(self._outbox, self._waiting, self._queue_depths, settings)
+        self._waiting.on_settled = self._lanes.settle
         self._components: list[Component] = [self._queue_depths]
         self._loop_queue: LoopQueue | None = None
         self._calls = graft_results(app, self)
         self._consumer = graft_replies(app, settings, self._waiting.post, self._on_update)
-        self._drafts = Drafts(self._outbox, self._calls.known, self._waiting, self._paces, settings.deadline)
+        self._drafts = Drafts(self._outbox, self._calls.known, self._waiting, self._lanes, settings.deadline)
         self._admission = Admission(settings, self._waiting, self._publisher, self._consumer, self._queue_depths)
         self._amqp = graft_messages(app, self._admission.admit_message, self._drafts.accept)
 
@@ -85,6 +86,7 @@ class Switchboard:
         """Take no more calls, settle those that wait with 503, publish the outbox, end publisher and drainer."""
         self._admission.close()
         self._drafts.complete()
+        self._lanes.close()
         self._waiting.settle_all(lambda call_id: ShuttingDown("no result before this process had to end", call_id))
         self._publisher.stop()
         for component in self._components:
@@ -107,7 +109,9 @@ class Switchboard:
     @property
     def load(self) -> Load:
         """How much there is to do at the moment."""
-        return Load(len(self._waiting), self._waiting.detached, len(self._outbox), self._outbox.in_flight)
+        waiting, outbox = self._waiting, self._outbox
+        waiting.count_due()
+        return Load(len(waiting), waiting.detached.total, waiting.delayed.total, len(outbox), outbox.in_flight)
 
     @property
     def queue_names(self) -> list[str]:
@@ -119,7 +123,7 @@ class Switchboard:
 
         :raises BrokerUnavailable: the broker cannot be asked at the moment.
         """
-        return self._paces.complete(self._queue_depths.all())
+        return self._lanes.complete(self._queue_depths.all())
 
     def check(self) -> None:
         """Any greenlet: check that calls could be made now, and that results could come back; raises ``Refused``."""
@@ -148,10 +152,10 @@ class Switchboard:
         :returns: the calls; the ``future`` of each ends with its result or a ``RingbackError``.
         :raises RingbackError: the calls were not made, and do not wait any more.
         """
-        self._admission.admit(len(watches), detached=watches[0].patience is None)
+        self._admission.admit(watches[0].tenant, len(watches), watches[0])
         calls = [self._calls(watch.call_id) for watch in watches]
         for call, watch in zip(calls, watches, strict=True):
-            call.watch, call.reports_expiry = watch, reports_expiry
+            call.watch, call.tenant, call.reports_expiry = watch, watch.tenant, reports_expiry
             self._waiting.enter(call, lifetime)
         try:
             await self._listen(calls)
@@ -171,13 +175,8 @@ class Switchboard:
         """
         if self.withdraw(call_id):
             self.settle(call_id, TaskRevoked(TaskRevokedError("revoked"), call_id))
-            return
-        try:
-            self._outbox.reserve(call_id)
-        except OutboxFull:
+        elif not self._outbox.put_if_room(self._amqp.revoke_command(call_id, terminate)):
             logger.warning("the outbox is full, so task %s is not revoked", call_id)
-        else:
-            self._outbox.put(self._amqp.revoke_command(call_id, terminate))
 
     def withdraw(self, call_id: str) -> bool:
         """Take the message of a call back; returns false if it has left."""
@@ -197,6 +196,7 @@ class Switchboard:
         if call.ignored:
             raise NoResult("the task ignores its result, so there is nothing to wait for", call.id)
         if call.future is None:
+            call.tenant = current_tenant()
             self._waiting.enter(call, self._drafts.expire(call))
             if (holder := current_holder.get()) is not None:
                 holder.waits_for(call)

@@ -6,31 +6,36 @@ On the loop's greenlet, except where a method says otherwise.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import gevent
 from celery import states
 
-from ringback.calls.call import Call
+from ringback.calls.call import Call, Watch
 from ringback.calls.ledger import Ledger
-from ringback.calls.pace import Pace
-from ringback.calls.timeouts import LoopTimer
+from ringback.calls.timeouts import LoopTimer, Timeouts
 from ringback.errors import DeadlineExceeded, RingbackError, TaskExpired, TaskFailed, TaskRevoked
 from ringback.loop_queue import LoopQueue
+from ringback.traffic import Shares
 
 
 class Waiting:
     """The futures of the calls that wait, each of which ends once: with a result, or with an error.
 
+    :param held: how many may wait that a client waits for.
+    :param detached: how many that no client waits for; as many more may be delayed.
     :param shows: what callers see of a failed task, as RINGBACK_ERRORS has it.
     """
 
-    def __init__(self, shows: str = "message") -> None:
+    def __init__(self, held: int, detached: int, shows: str = "message") -> None:
         self._shows = shows
+        self.held, self.detached, self.delayed = Shares(held), Shares(detached), Shares(detached)
+        self._due: Timeouts[str] = Timeouts()  # of the calls that are delayed
+        self.on_settled: Callable[[Call, RingbackError | None], object] = lambda call, error: None
         self._ledger: Ledger[Call] = Ledger()
         self._deadlines = LoopTimer(self._ledger.next_deadline, self._on_deadline)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.detached = 0  #: calls that no client waits for
 
     def start(self) -> LoopQueue:
         """Take the running loop and greenlet for the ones that settle calls; returns the way onto the loop."""
@@ -44,10 +49,9 @@ class Waiting:
     def __contains__(self, call_id: str) -> bool:
         return call_id in self._ledger
 
-    @property
-    def held(self) -> int:
-        """Calls that a client waits for."""
-        return len(self._ledger) - self.detached
+    def get(self, call_id: str) -> Call | None:
+        """The call of this id, if it waits."""
+        return self._ledger.get(call_id)
 
     def on_loop(self, function: Callable[[], None]) -> None:
         """Any greenlet: have the loop call a function, in its next pass if this is the loop's greenlet."""
@@ -63,7 +67,7 @@ class Waiting:
         assert self._loop is not None, "calls are awaited once the switchboard has started"
         call.future = self._loop.create_future()
         self._ledger.enter(call.id, call, deadline)
-        self.detached += call.is_detached
+        self._count(call, self.shares_for(call.watch))
         if call.has_ended:
             self.loop_queue.post(self.settle, call.id)
         if gevent.getcurrent() is self._greenlet:
@@ -76,16 +80,40 @@ class Waiting:
         call = self._ledger.get(call_id)
         if call is not None and call.watch is not None and not call.is_detached:
             call.watch.patience = None
-            self.detached += 1
+            self._count(call, self.shares_for(call.watch))
+
+    def shares_for(self, watch: Watch | None) -> Shares:
+        """The shares in which a call is to be counted at the moment."""
+        if watch is None or watch.patience is not None:
+            return self.held
+        return self.delayed if watch.due > time.monotonic() else self.detached
+
+    def count_due(self) -> None:
+        """Count the delayed calls whose time has come among those that are detached."""
+        for call_id in self._due.overdue():
+            call = self._ledger.get(call_id)
+            if call is not None:
+                self._count(call, self.detached)
+
+    def _count(self, call: Call, shares: Shares | None) -> None:
+        """Count a call among those of other shares than before."""
+        if call.shares is not None:
+            call.shares.give_back(call.tenant)
+        if call.shares is self.delayed:
+            self._due.stop(call.id)
+        call.shares = shares
+        if shares is not None:
+            shares.take(call.tenant)
+        if shares is self.delayed and call.watch is not None:
+            self._due.start(call.id, call.watch.due - time.monotonic())
 
     def settle(self, call_id: str, error: RingbackError | None = None) -> None:
         """End the wait for a call, with the error or else with its reply. Only the first time has an effect."""
         call = self._ledger.settle(call_id)
         if call is None:
             return
-        self.detached -= call.is_detached
-        if call.pace is not None:
-            _leave_queue(call, call.pace, error)
+        self._count(call, None)
+        self.on_settled(call, error)
         if error is not None:  # Celery forgets only the calls that it sees fulfilled
             call.backend.remove_pending_result(call)
             call.known.pop(call_id, None)  # a call that is made once more with this id starts afresh
@@ -110,13 +138,6 @@ class Waiting:
     def _on_deadline(self) -> None:
         for call_id in self._ledger.overdue():
             self.settle(call_id, DeadlineExceeded("no result within the deadline", call_id))
-
-
-def _leave_queue(call: Call, pace: Pace, error: RingbackError | None) -> None:
-    if error is None:
-        pace.answer(call.place, did=call.state != states.REVOKED)
-    else:
-        pace.leave(call.place)
 
 
 def _failure(call: Call, shows: str) -> RingbackError:

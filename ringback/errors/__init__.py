@@ -25,6 +25,7 @@ from ringback.errors.refusals import (
     TooManyBodies,
     TooManyDetached,
     TooManyHeld,
+    TooManyOpen,
 )
 from ringback.errors.requests import (
     BadArguments,
@@ -76,6 +77,7 @@ __all__ = [
     "TooManyDetached",
     "TooManyFailures",
     "TooManyHeld",
+    "TooManyOpen",
     "Unauthorized",
     "UnknownRun",
     "UnknownTask",

@@ -36,6 +36,16 @@ class TooManyDetached(Refused):
     retry_after = 10
 
 
+class TooManyOpen(Refused):
+    """This caller has its share of what this process may hold, or of the way to a queue, and others want theirs.
+
+    Without tokens, each client's address has a share.
+    """
+
+    status = 429
+    slug = "too-many-open"
+
+
 class QueueTooLong(Refused):
     """More tasks wait in the queue than RINGBACK_MAX_QUEUE allows, or than can be done before the client gives up."""
 

@@ -53,6 +53,13 @@ class Message:
         self.properties["expiration"] = str(int(seconds * 1000))
         self.headers["expires"] = (datetime.now(timezone.utc) + timedelta(seconds=seconds)).isoformat()
 
+    def was_kept_back(self) -> None:
+        """Note that it leaves only now. Its publish time-out begins now, and the rest of its lifetime is shorter."""
+        now = time.monotonic()
+        if self.expires is not None:
+            self.properties["expiration"] = str(max(1, int((self.expires - (now - self.born)) * 1000)))
+        self.born = now
+
     def stay_queued(self) -> None:
         """Have the broker keep the message past its expiry: it would drop it silently, where a worker reports it."""
         self.properties.pop("expiration", None)

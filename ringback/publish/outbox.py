@@ -52,6 +52,15 @@ class Outbox:
         self.filled.set()
         self.done.clear()
 
+    def put_if_room(self, message: Message) -> bool:
+        """Put a complete message in; returns false if there is no place."""
+        try:
+            self.reserve(message.call_id)
+        except OutboxFull:
+            return False
+        self.put(message)
+        return True
+
     def withdraw(self, call_id: str) -> bool:
         """Take the message of this call out for good; returns false if it has left."""
         withdrawn = self._messages.pop(call_id, None)

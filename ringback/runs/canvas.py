@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 import celery
@@ -25,6 +26,14 @@ class TaskCall:
     kwargs: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)  #: for Celery's ``apply_async``
     headers: dict[str, str] = field(default_factory=dict)  #: of the message
+
+    @property
+    def delay(self) -> float:
+        """Seconds before which no worker may start it."""
+        eta = self.options.get("eta")
+        if eta is not None:
+            return max(0.0, float((eta - datetime.now(timezone.utc)).total_seconds()))
+        return float(self.options.get("countdown") or 0)
 
 
 @dataclass

@@ -211,10 +211,9 @@ class RunRegistry:
         return await self.peers.look_up(key)
 
     async def _publish(self, run: Run, submission: Submission) -> None:
-        lifetime = submission.cancel_after or self._settings.keep + submission.delay
+        lifetime = submission.cancel_after or self._settings.keep + submission.call.delay
         if submission.canvas is not None:
-            canvas, patience = submission.canvas, submission.patience
-            await self._watch(run, submit_canvas(run, canvas, self._switchboard, lifetime, patience))
+            await self._watch(run, submit_canvas(run, self._switchboard, lifetime, submission, submission.canvas))
         else:
             exists = self.ended.exists(run.task)
             await self._watch(run, submit_call(run, self._switchboard, lifetime, submission, exists))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from ringback.runs.canvas import Canvas, TaskCall
+from ringback.traffic import NOBODY, Tenant
 
 
 @dataclass
@@ -22,6 +22,7 @@ class Submission:
     cancel_after: float | None = None  #: seconds after which the run is dropped
     patience: float | None = None  #: seconds that the caller waits for the result; ``None`` if it asks for it later
     canvas: Canvas | None = None
+    tenant: Tenant = NOBODY  #: whose share of everything it takes
     run_id: str = field(init=False)
     call_id: str = field(init=False)  #: of the Celery task, if this is not a repetition
 
@@ -41,14 +42,6 @@ class Submission:
             return ""
         payload = [self.call.task, self.call.args, self.call.kwargs, self.call.options, self.cancel_after]
         return hashlib.sha256(json.dumps(payload, sort_keys=True, default=str).encode()).hexdigest()
-
-    @property
-    def delay(self) -> float:
-        """Seconds before which no worker may start it."""
-        eta = self.call.options.get("eta")
-        if eta is not None:
-            return max(0.0, float((eta - datetime.now(timezone.utc)).total_seconds()))
-        return float(self.call.options.get("countdown") or 0)
 
     def _make_id(self, made: str) -> str:
         """The id of its run. A key gives the same id in every process, so it needs no table, and lives with the run.

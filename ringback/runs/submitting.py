@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from celery import Celery, states
 
 from ringback.calls import Call, Switchboard, Watch
 from ringback.errors import BadArguments, NoResult, TaskFailed
-from ringback.runs.canvas import Canvas, Member, Results, members_of
+from ringback.runs.canvas import Canvas, Member, Results, TaskCall, members_of
 from ringback.runs.json_text import to_json
 from ringback.runs.run import LONGEST_PROGRESS, Run
 from ringback.runs.states import Event
@@ -29,14 +30,22 @@ async def submit_call(
     :param exists: whether the task is known to exist, so that a template of its messages may be kept.
     :raises RingbackError: it was not made.
     """
-    patience = submission.patience if submission is not None else None
-    watch = Watch(run.call_id, partial(_on_update, run), partial(run.apply, Event.CONFIRMED), patience)
+    watch = Watch(run.call_id, partial(_on_update, run), partial(run.apply, Event.CONFIRMED))
+    if submission is not None:
+        _attribute(watch, submission, submission.call)
     publish = partial(_send, switchboard.app, submission, run.call_id, exists) if submission is not None else None
     # A run that its caller wants dropped may go silently; of any other a worker must report that it has expired.
     dropped = submission is not None and submission.cancel_after is not None
     [call] = await switchboard.submit([watch], lifetime, publish, reports_expiry=not dropped)
     assert call.future is not None
     return call.future
+
+
+def _attribute(watch: Watch, submission: Submission, call: TaskCall) -> None:
+    """Say whose a call is, how long a client waits for it, and when it is due."""
+    watch.tenant, watch.patience = submission.tenant, submission.patience
+    if delay := call.delay:
+        watch.due = time.monotonic() + delay
 
 
 def _send(app: Celery, submission: Submission, call_id: str, exists: bool) -> None:
@@ -70,26 +79,23 @@ def _report(run: Run, progress: Any) -> None:
 
 
 async def submit_canvas(
-    run: Run, canvas: Canvas, switchboard: Switchboard, lifetime: float, patience: float | None
+    run: Run, switchboard: Switchboard, lifetime: float, submission: Submission, canvas: Canvas
 ) -> asyncio.Future[Any]:
     """Publish a run of a canvas, and tell the run of its members.
 
     :param lifetime: seconds after which its members are not waited for any more.
-    :param patience: seconds that a client waits for its result; ``None`` if none waits.
     :returns: its outcome: the result, or the error of the first member that failed.
     :raises RingbackError: it was not made.
     """
     members = list(members_of(canvas))
     run.members = [member.call_id for member in members]
+    confirm = partial(run.apply, Event.CONFIRMED)
     watches = [
-        Watch(
-            member.call_id,
-            partial(_on_member_update, run, number, member),
-            partial(run.apply, Event.CONFIRMED),
-            patience,
-        )
+        Watch(member.call_id, partial(_on_member_update, run, number, member), confirm)
         for number, member in enumerate(members)
     ]
+    for watch, member in zip(watches, members, strict=True):
+        _attribute(watch, submission, member.call)
     # On a greenlet, since Celery's chords make a round trip to Redis first.
     calls = await switchboard.submit(watches, lifetime, partial(_apply, canvas, switchboard.app), in_greenlet=True)
     results = {

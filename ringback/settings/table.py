@@ -76,10 +76,7 @@ class Settings:
         "Connections at once; more wait to be accepted. Fewer where the process may not open as many files.",
     )
     header_timeout: float = setting(
-        "RINGBACK_HEADER_TIMEOUT",
-        10.0,
-        values.number,
-        "Seconds for the first request's headers on a new connection, then it is closed.",
+        "RINGBACK_HEADER_TIMEOUT", 10.0, values.number, "Seconds for a connection's first headers, then it is closed."
     )
     idle_timeout: float = setting(
         "RINGBACK_IDLE_TIMEOUT",
@@ -153,6 +150,9 @@ class Settings:
     rate: float = setting(
         "RINGBACK_RATE", 0.0, values.number, "Calls a second for each caller, then 429; by default any number."
     )
+    weights: Mapping[str, float] = setting(
+        "RINGBACK_WEIGHTS", {}, values.weights, "How much more than others a caller may have: `web:5`; by default 1."
+    )
     max_delay: float = setting(
         "RINGBACK_MAX_DELAY",
         900.0,
@@ -161,10 +161,7 @@ class Settings:
         " worker that holds a task for 30 minutes.",
     )
     typed_json: bool = setting(
-        "RINGBACK_TYPED_JSON",
-        False,
-        values.flag,
-        '1: arguments may have typed values of kombu\'s, `{"__type__": …, "__value__": …}`, for the worker to decode.',
+        "RINGBACK_TYPED_JSON", False, values.flag, '1: arguments may have kombu\'s `{"__type__": …}` for the worker.'
     )
     keep: float = setting(
         "RINGBACK_KEEP",
@@ -204,7 +201,7 @@ class Settings:
         "RINGBACK_AUDIT",
         False,
         values.flag,
-        "1: one JSON line for each call, cancellation and refusal, on standard error.",
+        "1: a JSON line for each call, cancellation and refusal on standard error.",
     )
     cors: tuple[str, ...] = setting(
         "RINGBACK_CORS", (), values.origins, "The origins whose pages may call, beside the own origin."

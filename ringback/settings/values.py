@@ -116,3 +116,11 @@ def policies(variable: str, given: str) -> dict[str, str]:
         if not pattern or policy not in CLIENT_GONE:
             raise BadSetting(f"{variable}: {pattern}:{policy} is no pattern:policy of {', '.join(CLIENT_GONE)}")
     return found
+
+
+def weights(variable: str, given: str) -> dict[str, float]:
+    """Names, separated by blanks, each with a number above 0: ``web:5 batch:0.5``."""
+    entries = [entry.rpartition(":") for entry in given.split()]
+    if not all(name for name, _, _ in entries):
+        raise BadSetting(f"{variable}={given!r}: expected name:number, as in web:5 batch:0.5")
+    return {name: number(variable, text) for name, _, text in entries}

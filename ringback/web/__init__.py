@@ -7,6 +7,7 @@
 from ringback.web.access import ANYBODY, Access, Caller, RateLimit, Tokens, access_of, check_address, matches
 from ringback.web.answer_headers import NO_PAGE, PROBLEM, TRACE, for_origin, trace
 from ringback.web.embedded_worker import start_worker
+from ringback.web.error_answers import REFUSALS, count_refusal
 from ringback.web.handlers import NotFound, RequestHandler, asynchronous
 from ringback.web.held_request import HeldRequest
 from ringback.web.server import serve
@@ -19,6 +20,7 @@ __all__ = [
     "LIFETIME",
     "NO_PAGE",
     "PROBLEM",
+    "REFUSALS",
     "TRACE",
     "Access",
     "Caller",
@@ -31,6 +33,7 @@ __all__ = [
     "access_of",
     "asynchronous",
     "check_address",
+    "count_refusal",
     "for_origin",
     "fork",
     "listen",

@@ -12,13 +12,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from ringback.calls import Switchboard
 from ringback.errors import BadSetting, Forbidden, RingbackError, Unauthorized
 from ringback.settings import SCOPES, SHORTEST_TOKEN, Settings, read
-from ringback.web.addresses import is_loopback
+from ringback.traffic import Tenant, named
+from ringback.web.addresses import is_loopback, network_of
 
 #: Callers, or addresses, whose rate is remembered at once. Those that have asked least recently are forgotten first.
 BUCKETS_KEPT = 10_000
@@ -31,11 +33,13 @@ class Caller:
     :param name: its runs and idempotency keys belong to this name.
     :param patterns: of the names of the tasks that it may call.
     :param scopes: of ``read``, ``call``, ``operate`` and ``metrics``.
+    :param weight: how much of everything it may have beside others, where there is not enough for all.
     """
 
     name: str
     patterns: tuple[str, ...] = ("*",)
     scopes: frozenset[str] = frozenset(SCOPES)
+    weight: float = 1.0
 
     def may_call(self, task: str) -> bool:
         """Whether the caller may call this task."""
@@ -52,6 +56,16 @@ class Caller:
 
 #: The one caller of a gateway without tokens.
 ANYBODY = Caller("anybody")
+
+
+def tenant_of(caller: Caller, address: str) -> Tenant:
+    """Whose share of everything a request takes: the caller's, or the client's address where there is no token."""
+    return _tenant_at(address) if caller is ANYBODY else named(caller.name, caller.weight)
+
+
+@lru_cache(maxsize=10_000)
+def _tenant_at(address: str) -> Tenant:
+    return Tenant(network_of(address))
 
 
 class Access(Protocol):
@@ -84,9 +98,10 @@ class Tokens:
 
         :raises BadSetting: it cannot be used.
         """
-        self._grants = self._settings.grants()
+        self._grants, weights = self._settings.grants(), self._settings.weights
         self._callers = {
-            digest: Caller(grant.name, grant.patterns, grant.scopes) for digest, grant in self._grants.items()
+            digest: Caller(grant.name, grant.patterns, grant.scopes, weights.get(grant.name, 1.0))
+            for digest, grant in self._grants.items()
         }
 
     @property

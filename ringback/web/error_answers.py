@@ -5,12 +5,18 @@ from __future__ import annotations
 import functools
 import http.client
 import json
+from collections import Counter
 from typing import Any
 
 import tornado.web
 
 from ringback.errors import RingbackError
+from ringback.web.access import ANYBODY
 from ringback.web.answer_headers import PROBLEM, of_error
+
+#: The refusals of this process since its start, by their reason (the last part of the problem's type) and caller class:
+#: ``token`` if a token has named the caller, ``address`` if not.
+REFUSALS: Counter[tuple[str, str]] = Counter()
 
 
 class AnswersErrors(tornado.web.RequestHandler):
@@ -43,11 +49,21 @@ class AnswersErrors(tornado.web.RequestHandler):
             super().write_error(status_code, **kwargs)
 
 
+def count_refusal(error: BaseException | None, known: bool) -> None:
+    """Count an error that is a refusal: the call may be tried again later.
+
+    :param known: whether a token has named the caller.
+    """
+    if isinstance(error, RingbackError) and error.status in (429, 503):
+        REFUSALS[error.slug, "token" if known else "address"] += 1
+
+
 def answer_error(handler: tornado.web.RequestHandler, error: BaseException | None, status: int = 500) -> None:
     """Finish a request with an error as ``application/problem+json`` (RFC 9457).
 
     Errors that are not a ``RingbackError`` expose only status and title.
     """
+    count_refusal(error, known=getattr(handler, "caller", ANYBODY) is not ANYBODY)
     if isinstance(error, RingbackError):
         status, body, headers = error.status, error.problem(), of_error(error)
     else:

@@ -17,8 +17,9 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError
 
 from ringback.errors import RingbackError, ShuttingDown, TooManyFailures, Unauthorized
+from ringback.traffic import Tenant
 from ringback.web import audit
-from ringback.web.access import ANYBODY, Caller, RateLimit, access_in
+from ringback.web.access import ANYBODY, Caller, RateLimit, access_in, tenant_of
 from ringback.web.addresses import network_of
 from ringback.web.answer_headers import SAFE
 from ringback.web.error_answers import AnswersErrors, answer_error
@@ -97,6 +98,11 @@ class RequestHandler(AnswersErrors):
             check_page(self.request, self.origins)
         if not self.is_public(self.request):
             self.caller = self.authenticate(self.request, self.settings)
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose share of everything the request takes."""
+        return tenant_of(self.caller, self.request.remote_ip or "")
 
     @property
     def origins(self) -> Collection[str]:

@@ -11,6 +11,8 @@ from tornado.web import HTTPError
 
 from ringback.calls import Call, current_holder
 from ringback.errors import ClientGone, RingbackError
+from ringback.traffic import Tenant
+from ringback.web.access import ANYBODY, tenant_of
 from ringback.web.error_answers import AnswersErrors, answer_error
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,11 @@ class HeldRequest:
     def deadline(self) -> float | None:
         """Seconds for each call, as the handler has it."""
         return getattr(self.handler, "deadline", None)
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose share of everything it takes."""
+        return tenant_of(getattr(self.handler, "caller", ANYBODY), self.handler.request.remote_ip or "")
 
     def waits_for(self, call: Call) -> None:
         """Remember a call, to drop it when the client goes."""

@@ -5,7 +5,8 @@ number by the rate at which they are. Both are counted here, in one process, and
 the queue, how many workers there are, and how many tasks they prefetch: all of that is in the rate.
 
 The law says nothing of a worker with room to spare: if ten calls a second come, ten are answered, however many could
-be. So it is asked only while the broker has a backlog in reading after reading, which it has when all workers are busy.
+be. So it is asked only while there is a backlog in reading after reading, with the broker or kept back by the gateway,
+which there is when all workers are busy.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Pace:
         self._answered_at, self._busy_rate = clock(), 0.0  # the rate while the queue was busy last
         self._readings, self._busy_at = 0, -HOLD
         self._entered, self._messages = 0, 0
+        self._consumers: int | None = None
         self._read_at = self._taken_at = clock()
 
     @property
@@ -76,22 +78,23 @@ class Pace:
         if place > self._front:
             heappush(self._left, place)
 
-    def read(self, messages: int, consumers: int | None) -> None:
+    def read(self, messages: int, consumers: int | None, kept_back: int = 0) -> None:
         """Take a reading of the queue.
 
         :param messages: that wait in it.
         :param consumers: that take from it, if the broker tells.
+        :param kept_back: messages that the gateway has not sent yet.
         """
         now = self._clock()
         if now - self._read_at > GAP:
             self._taken_at = now  # what happened meanwhile is not known
         self._read_at = now
-        self._readings = self._readings + 1 if messages else 0
+        self._readings = self._readings + 1 if messages or kept_back else 0
         if self._readings >= READINGS:
             self._busy_at = now
         if consumers != 0 and (not messages or self._count or messages < self._messages + self._entered):
             self._taken_at = now
-        self._messages, self._entered = messages, 0
+        self._messages, self._entered, self._consumers = messages, 0, consumers
         if now - self._busy_at <= HOLD:
             self._busy_rate = self.rate or self._busy_rate
         self._counts.append((self._began, self._count))
@@ -106,23 +109,31 @@ class Pace:
         began = self._counts[0][0] if self._counts else self._began
         return count / max(self._clock() - began, 1e-3)
 
-    @property
-    def wait(self) -> float:
-        """Seconds until a new call would be answered; 0 if nothing is known that it would have to wait for."""
+    def wait(self, kept_back: float = 0) -> float:
+        """Seconds until a new call would be answered; 0 if nothing is known that it would have to wait for.
+
+        :param kept_back: messages that the gateway has not sent yet, and will send before.
+        """
         now = self._clock()
         if not self.ahead or now - self._busy_at > HOLD:
             return 0.0
         if rate := self.rate:
-            return (self.ahead + 1) / rate
+            return (self.ahead + kept_back + 1) / rate
         still = now - self._answered_at
         if still < WINDOW or not self._busy_rate:
             return 0.0
-        return (self.ahead + 1) / self._busy_rate + still  # for how much longer they stand still, nobody knows
+        # For how much longer they stand still, nobody knows.
+        return (self.ahead + kept_back + 1) / self._busy_rate + still
 
     @property
     def untaken(self) -> float:
-        """Seconds for which nobody has taken anything from the queue, though there was something, or nobody to.
+        """Seconds for which no worker has taken anything from the queue, though there was something, or no worker.
 
         Only what has been read counts: while the broker is away, nothing is known of the workers.
         """
         return self._read_at - self._taken_at
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether there are workers, as far as the broker tells."""
+        return bool(self._consumers)

@@ -1,0 +1,204 @@
+"""The way of each message to its queue: refused, sent at once, or kept back and sent by fair turns.
+
+A call whose answer would come too late is refused before it is made. Any greenlet, except where a method says
+otherwise; no I/O and no switch of greenlets.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from celery import states
+
+from ringback.broker import Depth, QueueDepths
+from ringback.calls.call import Call
+from ringback.calls.timeouts import LoopTimer, Timeouts
+from ringback.calls.waiting import Waiting
+from ringback.errors import NoWorker, OutboxFull, QueueTooLong, RingbackError, TooManyOpen
+from ringback.publish import Message, Outbox
+from ringback.settings import Settings
+from ringback.traffic import NOBODY, Lane, Tenant
+
+#: The part of a client's patience that the expected wait may take. Some of the tasks ahead take longer than others.
+MARGIN = 0.8
+
+#: The same for a tenant none of whose calls is kept back, so that this one is the next to be sent.
+SURE = 0.95
+
+#: The part of a client's patience after which its message is not sent any more if it has been kept back until then.
+LATEST = 0.9
+
+#: What is kept back; and whether a client waited for the result when it came.
+Kept = tuple[Message, Call, bool]
+
+
+class Lanes:
+    """The lane of each queue whose depth is read.
+
+    :param outbox: takes what is sent.
+    :param waiting: the calls that wait, to refuse those that have been kept back for too long.
+    :param queue_depths: their readings come to ``read``.
+    :param clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        waiting: Waiting,
+        queue_depths: QueueDepths,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outbox, self._waiting, self._read_soon = outbox, waiting, queue_depths.read_soon
+        queue_depths.on_depth, queue_depths.on_lost = self.read, self.open
+        self._no_worker, self._confirm_time, self._clock = settings.no_worker, settings.publish_timeout, clock
+        self._lanes: dict[str, Lane[Kept]] = {}
+        self._latest: Timeouts[str] = Timeouts(clock)  # when a call that is kept back would be too late
+        self._timer = LoopTimer(self._latest.next, self._refuse_late)
+
+    def admit(self, message: Message, tenant: Tenant, patience: float | None) -> None:
+        """Check that the answer of a call can come in time, or that its message can leave in time.
+
+        :param patience: seconds that a client waits for the answer; ``None`` if none waits.
+        :raises NoWorker: nobody takes tasks from its queue.
+        :raises QueueTooLong: too many calls are ahead of it.
+        :raises TooManyOpen: it would be queued at once, but other tenants want the queue, too.
+        """
+        lane = self._lane_of(message)
+        if lane is None:
+            return
+        if patience is not None:
+            self._admit_held(lane, message, tenant, patience)
+        elif lane.is_contended(tenant) and lane.wait(tenant) > MARGIN * self._confirm_time:
+            raise self._too_many_open(lane, message, tenant)
+
+    def send(self, message: Message, call: Call, patience: float | None) -> None:
+        """Put a message, whose place in the outbox is reserved, into it: now, or when its turn comes."""
+        lane = self._lane_of(message)
+        if lane is None:
+            self._outbox.put(message)
+            return
+        call.lane, held = lane, patience is not None
+        if (lane.may_send and not lane.kept_back) or not (held or lane.is_contended(call.tenant)):
+            self._put(lane, message, call)
+        else:
+            self._outbox.cancel()
+            lane.kept_back.put(call.id, call.tenant, (message, call, held))
+            self._latest.start(call.id, LATEST * (patience or self._confirm_time))
+            self._waiting.on_loop(self._timer.arm)
+            self._read_soon(message.queue or "")
+        lane.come(call.tenant)
+
+    def settle(self, call: Call, error: Exception | None) -> None:
+        """Note that a call has ended, and send what is kept back in its queue."""
+        lane: Lane[Kept] | None = call.lane
+        if lane is None:
+            return
+        if call.place:
+            lane.end(call.place, answered=error is None, did=error is None and call.state != states.REVOKED)
+        else:
+            self._take_back(lane, call.id)
+        self._send_kept_back(lane)
+
+    def withdraw(self, call: Call) -> bool:
+        """Take the message of a call back; returns false if it is not kept back."""
+        return call.lane is not None and self._take_back(call.lane, call.id) is not None
+
+    def read(self, name: str, depth: Depth) -> None:
+        """Take a reading of a queue."""
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(self._clock)
+        lane.read(depth.messages, depth.consumers)
+        self._send_kept_back(lane)
+        if lane.kept_back:
+            self._read_soon(name)
+
+    def open(self) -> None:
+        """Send all that is kept back, since the depths cannot be read: the outbox knows what to do without a broker."""
+        for lane in self._lanes.values():
+            self._send_kept_back(lane, all_of_it=True)
+
+    def close(self) -> None:
+        """Send what is kept back and no client waits for, since this process is ending."""
+        for lane in self._lanes.values():
+            while kept := lane.kept_back.take():
+                if kept[1].is_detached:
+                    self._outbox.reserve(kept[1].id)
+                    self._put(lane, kept[0], kept[1])
+
+    def complete(self, depths: dict[str, Depth]) -> dict[str, Depth]:
+        """Add to the depth of each queue how long a new call would wait, and how many calls are kept back."""
+        return {
+            name: replace(depth, kept_back=len(lane.kept_back), expected_wait=round(lane.wait(NOBODY), 3))
+            for name, depth in depths.items()
+            if (lane := self._lanes[name])
+        }
+
+    def _admit_held(self, lane: Lane[Kept], message: Message, tenant: Tenant, patience: float) -> None:
+        wait = lane.wait(tenant)
+        limit = (MARGIN if lane.kept_back.of(tenant) else SURE) * patience
+        if self._no_worker and (untaken := lane.pace.untaken) >= self._no_worker:
+            advice = "with Prefer: respond-async it is queued all the same"
+            if not lane.pace.has_workers:
+                why = f"nobody has taken a task from queue {message.queue!r} for {untaken:.0f} s"
+                raise NoWorker(f"{why}; {advice}", message.call_id)
+            why = f"the workers of queue {message.queue!r} have taken no task for {untaken:.0f} s"
+            raise QueueTooLong(f"{why}; {advice}", message.call_id)
+        if wait > limit:
+            why = f"queue {message.queue!r} answers after about {wait:.1f} s, and the request can wait {patience:.1f} s"
+            error = QueueTooLong(why, message.call_id)
+            # Spread, so that those who are refused together do not come back together.
+            error.retry_after = max(1, round((wait - limit) * random.uniform(0.8, 1.5)))
+            raise error
+
+    def _lane_of(self, message: Message) -> Lane[Kept] | None:
+        """The lane of the queue of a message; ``None`` for a queue that is not read, and a message that is delayed."""
+        if message.is_delayed or message.queue is None:
+            return None
+        return self._lanes.get(message.queue)
+
+    def _put(self, lane: Lane[Kept], message: Message, call: Call) -> None:
+        call.place = lane.send()
+        self._outbox.put(message)
+
+    def _send_kept_back(self, lane: Lane[Kept], all_of_it: bool = False) -> None:
+        while lane.kept_back and (all_of_it or lane.may_send):
+            try:
+                self._outbox.reserve("")
+            except OutboxFull:
+                return
+            kept = lane.kept_back.take()
+            assert kept is not None
+            self._latest.stop(kept[1].id)
+            kept[0].was_kept_back()
+            self._put(lane, kept[0], kept[1])
+
+    def _take_back(self, lane: Lane[Kept], call_id: str) -> Kept | None:
+        self._latest.stop(call_id)
+        return lane.kept_back.remove(call_id)
+
+    def _refuse_late(self) -> None:
+        """On the loop: refuse the calls that have been kept back for so long that their answer would be too late."""
+        for call_id in self._latest.overdue():
+            call = self._waiting.get(call_id)
+            kept = call.lane.kept_back.remove(call_id) if call is not None and call.lane is not None else None
+            if call is None or call.lane is None or kept is None:
+                continue
+            message, _, held = kept
+            if not held:
+                error: RingbackError = self._too_many_open(call.lane, message, call.tenant)
+            elif call.is_detached:  # its client has gone, and may ask for it later
+                call.lane.kept_back.put(call_id, call.tenant, kept)
+                continue
+            else:
+                error = QueueTooLong(f"queue {message.queue!r} has had no turn for it", call_id)
+            self._waiting.settle(call_id, error)
+
+    def _too_many_open(self, lane: Lane[Kept], message: Message, tenant: Tenant) -> TooManyOpen:
+        kept_back = lane.kept_back.of(tenant)
+        why = f"{kept_back} calls of {tenant.name} wait to be sent to queue {message.queue!r}, and others want it, too"
+        return TooManyOpen(why, message.call_id)

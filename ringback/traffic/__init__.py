@@ -1,0 +1,13 @@
+"""How much may be on its way, and how much of that is whose. Pure: no I/O, no greenlets; imports no other wing.
+
+A queue has a ``Lane``, which consists of a ``Pace``, at which its calls are answered, a ``Window``, as many messages as
+may be out at once, and a ``FairQueue`` of those that are kept back. ``Shares`` are of what a process may hold at all.
+"""
+
+from ringback.traffic.fair_queue import FairQueue
+from ringback.traffic.lane import Lane
+from ringback.traffic.pace import Pace
+from ringback.traffic.shares import NOBODY, Shares, Tenant, named
+from ringback.traffic.window import Window
+
+__all__ = ["NOBODY", "FairQueue", "Lane", "Pace", "Shares", "Tenant", "Window", "named"]
