@@ -115,15 +115,20 @@ def test_a_queue_without_workers_is_said_to_who_waits(variables: dict[str, str])
 
 def test_what_no_client_waits_for_takes_no_place_from_those_that_wait(variables: dict[str, str]) -> None:
     many = {**variables, "TASK_QUEUE": "detached", "RINGBACK_HELD_LIMIT": "3", "RINGBACK_DETACHED_LIMIT": "5"}
-    delayed = {"args": ["later"], "options": {"countdown": 600}}
+    delayed = {"args": ["later"], "options": {"countdown": 4}}
     with Web(**many, RINGBACK_NO_WORKER="0") as web:
-        # Given calls that go on for long: sent without waiting, delayed, given up by their client, ended with 202
+        # Given calls that go on for long: sent without waiting, given up by their client, ended with 202
         assert call(web.url, "echo", "a", Prefer="respond-async").status == 202
-        assert send(web.url, "/v1/tasks/echo", delayed, Prefer="wait=1").status == 202
         assert call(web.url, "echo", "b", timeout=0.3).status == 599
         assert call(web.url, "echo", "c").status == 202
         assert call(web.url, "echo", "d", Prefer="wait=1").status == 202
+        until(lambda: "ringback_detached_calls 4.0" in get(web.url, "/metrics").body)
+
+        # What is delayed counts when it is due
+        assert send(web.url, "/v1/tasks/echo", delayed, Prefer="respond-async").status == 202
+        assert "ringback_delayed_calls 1.0" in get(web.url, "/metrics").body
         until(lambda: "ringback_detached_calls 5.0" in get(web.url, "/metrics").body)
+        assert "ringback_delayed_calls 0.0" in get(web.url, "/metrics").body
 
         # Then more of them are refused, and calls that are waited for are not
         refused = call(web.url, "echo", "e", Prefer="respond-async")
@@ -131,7 +136,7 @@ def test_what_no_client_waits_for_takes_no_place_from_those_that_wait(variables:
         assert get(web.url, "/readyz").status == 200
         with Worker(**many):
             assert get(web.url, "/add?x=1&y=2").body == "3"
-            until(lambda: "ringback_detached_calls 1.0" in get(web.url, "/metrics").body)
+            until(lambda: "ringback_detached_calls 0.0" in get(web.url, "/metrics").body)
             assert call(web.url, "echo", "f", Prefer="respond-async").status in (200, 202)
 
 

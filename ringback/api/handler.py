@@ -19,6 +19,9 @@ from ringback.errors import BadRequest, ClientGone, UnsupportedMediaType
 from ringback.runs import Run, Submission
 from ringback.web import NO_PAGE, PROBLEM, TRACE, RequestHandler, for_origin, trace
 
+#: The status of a request that goes on as a WebSocket (RFC 9110, 15.2.2).
+SWITCHING_PROTOCOLS = 101
+
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -100,7 +103,8 @@ class ApiHandler(RequestHandler):
     def on_finish(self) -> None:
         """Leave the run. Tornado calls this when the request is answered."""
         super().on_finish()
-        self.leave_open()
+        if self.get_status() != SWITCHING_PROTOCOLS:  # with which a WebSocket begins
+            self.leave_open()
         if self._run is not None:
             self.gateway.runs.leave(self._run, self)
 

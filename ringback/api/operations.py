@@ -102,7 +102,7 @@ class GatewayCollector:
         messages = GaugeMetricFamily("ringback_queue_messages", "Tasks that wait for a worker.", labels=["queue"])
         consumers = GaugeMetricFamily("ringback_queue_consumers", "Workers that take from a queue.", labels=["queue"])
         wait = GaugeMetricFamily(
-            "ringback_queue_wait_seconds", "Time until a new call would be answered.", labels=["queue"]
+            "ringback_queue_wait_seconds", "Time until all calls would be answered.", labels=["queue"]
         )
         kept_back = GaugeMetricFamily("ringback_queue_kept_back", "Calls not yet sent to a queue.", labels=["queue"])
         with suppress(BrokerUnavailable):

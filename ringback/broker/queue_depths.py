@@ -44,7 +44,7 @@ class Depth:
     messages: int  #: that wait; without those that a worker has taken or prefetched
     consumers: int | None  #: ``None`` where the broker does not tell
     kept_back: int = 0  #: calls that this process has not sent to it yet
-    expected_wait: float = 0.0  #: seconds until a new call would be answered
+    expected_wait: float = 0.0  #: seconds until a call behind all others would be answered
 
 
 class QueueDepths:

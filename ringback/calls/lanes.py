@@ -20,7 +20,7 @@ from ringback.calls.waiting import Waiting
 from ringback.errors import NoWorker, OutboxFull, QueueTooLong, RingbackError, TooManyOpen
 from ringback.publish import Message, Outbox
 from ringback.settings import Settings
-from ringback.traffic import NOBODY, Lane, Tenant
+from ringback.traffic import Lane, Tenant
 
 #: The part of a client's patience that the expected wait may take. Some of the tasks ahead take longer than others.
 MARGIN = 0.8
@@ -131,12 +131,12 @@ class Lanes:
                     self._put(lane, kept[0], kept[1])
 
     def complete(self, depths: dict[str, Depth]) -> dict[str, Depth]:
-        """Add to the depth of each queue how long a new call would wait, and how many calls are kept back."""
-        return {
-            name: replace(depth, kept_back=len(lane.kept_back), expected_wait=round(lane.wait(NOBODY), 3))
-            for name, depth in depths.items()
-            if (lane := self._lanes[name])
-        }
+        """Add to the depth of each queue how many calls are kept back, and how long one behind all would wait."""
+        return {name: self._completed(self._lanes[name], depth) for name, depth in depths.items()}
+
+    def _completed(self, lane: Lane[Kept], depth: Depth) -> Depth:
+        kept_back = len(lane.kept_back)
+        return replace(depth, kept_back=kept_back, expected_wait=round(lane.pace.wait(kept_back), 3))
 
     def _admit_held(self, lane: Lane[Kept], message: Message, tenant: Tenant, patience: float) -> None:
         wait = lane.wait(tenant)

@@ -202,12 +202,18 @@ class Inside(ringback.RequestHandler):
         gc.collect()
         [gateway] = [thing for thing in gc.get_objects() if isinstance(thing, ringback.api.Gateway)]
         switchboard, backend = tasks.app.AsyncResult.switchboard, tasks.app.backend
+        waiting = switchboard._waiting
         kept = {
             "ledger": switchboard.load.waiting,
             "outbox": switchboard.load.unsent,
             "in_flight": switchboard.load.unconfirmed,
             "drafts": len(switchboard._drafts._drafts),
             "known": len(tasks.app.AsyncResult.known),
+            "kept_back": sum(len(lane.kept_back) + lane.window.out for lane in switchboard._lanes._lanes.values()),
+            "latest": len(switchboard._lanes._latest),
+            "shares": sum(map(len, (waiting.held._taken, waiting.detached._taken, waiting.delayed._taken))),
+            "due": len(waiting._due),
+            "streams": len(gateway.streams._taken),
             "templates": len(tasks.app.amqp._templates),
             "pending": sum(len(table) for table in backend._pending_results),
             "buffered": len(backend._pending_messages),
