@@ -18,6 +18,8 @@ from typing import Any
 
 from tornado.iostream import IOStream
 
+from ringback.web.balance import Balance
+
 logger = logging.getLogger(__name__)
 
 #: Descriptors that are kept free for the broker, Redis, files and the loop itself.
@@ -91,6 +93,7 @@ class Connections:
         self._limit, self._write_timeout, self._on_connection = limit, write_timeout, on_connection
         self._sockets: list[socket.socket] = []
         self._accepts, self._warned_at = False, -SILENCE
+        self.balance = Balance()  #: with the processes that accept connections from the same sockets
         self.open: set[ClientStream] = set()
         self.blocked: dict[ClientStream, float] = {}  #: those whose client reads slowly: when they last took bytes
 
@@ -110,6 +113,7 @@ class Connections:
     def closed(self, stream: ClientStream) -> None:
         """Forget a connection that is closed."""
         self.open.discard(stream)
+        self.balance.set(len(self.open))
         self.blocked.pop(stream, None)
         if not self._accepts and len(self.open) < self._limit:
             self._resume()
@@ -144,6 +148,9 @@ class Connections:
                 asyncio.get_running_loop().call_later(PAUSE, self._resume)
                 return
             self._on_connection(connection, address)
+            self.balance.set(len(self.open))
+            if not self.balance.may_accept_more():
+                return  # the loop asks again in its next round
 
     def _warn(self, text: str, *arguments: object) -> None:
         """Log why accepting pauses, but not each time: at its limit a process pauses and goes on all the time."""

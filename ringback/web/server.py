@@ -111,6 +111,8 @@ async def _serve(
         switchboard.stop()
         raise
     relieve_the_garbage_collector()
+    if context:
+        server.connections.balance = context.balance
     server.add_sockets(sockets)
     if not context or context.first:
         _announce(sockets[0], example)

@@ -17,10 +17,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from gevent import monkey
 
+from ringback.web.balance import Balance, ConnectionCounts
 from ringback.web.sockets import Listener
 from ringback.wire import Backoff
 
@@ -51,44 +51,31 @@ def fork(count: int, sockets: Sequence[socket.socket], reloads: bool = False) ->
     return Supervisor(count, sockets, reloads).watch()
 
 
-class FairSocket(Listener):
-    """A listening socket that accepts one connection for each event.
-
-    Tornado accepts up to 128, so that of a few that come at once one process had all and the others none.
-    """
-
-    _given = False
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        """Accept the next connection, or raise the error that means: no more for now."""
-        if self._given:
-            self._given = False
-            raise BlockingIOError
-        accepted: tuple[socket.socket, Any] = super().accept()
-        self._given = True
-        return accepted
-
-
 class ProcessContext:
     """What one of several web processes knows of the others.
 
     :param first: whether it is the one that logs and prints for all.
+    :param balance: with the others, of the connections.
     :param lifeline: a descriptor that reaches its end when the parent ends.
     :param parent: a descriptor that the parent reads.
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], first: bool, lifeline: int, parent: int) -> None:
-        self._sockets, self.first, self._lifeline, self._parent = sockets, first, lifeline, parent
+    def __init__(
+        self, sockets: Sequence[socket.socket], first: bool, balance: Balance, lifeline: int, parent: int
+    ) -> None:
+        self._sockets, self.first, self.balance = sockets, first, balance
+        self._lifeline, self._parent = lifeline, parent
 
-    def sockets(self) -> list[FairSocket]:
+    def sockets(self) -> list[Listener]:
         """The listening sockets. Call it once."""
-        sockets = [FairSocket(fileno=plain.detach()) for plain in self._sockets]
+        sockets = [Listener(fileno=plain.detach()) for plain in self._sockets]
         for sock in sockets:
             sock.setblocking(False)
         return sockets
 
     def stay_sole(self) -> None:
         """Have no other process forked."""
+        self.balance = Balance()
         self._tell(SOLE)
 
     def serving(self, on_orphaned: Callable[[], object]) -> None:
@@ -136,6 +123,8 @@ class Supervisor:
         self._count, self._sockets, self._backoff = count, sockets, RespawnBackoff()
         self._signals = (*SIGNALS, signal.SIGHUP) if reloads else SIGNALS
         self._children: dict[int, float] = {}  # by process id: when it was born
+        self._counts = ConnectionCounts(count)
+        self._numbers: dict[int, int] = {}  # by process id: from 0 on
         self._wanted, self._serving, self._code = 1, False, 0
         self._lifeline, self._held = os.pipe()
         self._events, self._wakeup = os.pipe()
@@ -148,19 +137,21 @@ class Supervisor:
         signal.set_wakeup_fd(self._wakeup)
         while self._wanted or self._children:
             while len(self._children) < self._wanted and not self._backoff.wait():
-                if not self._start():
-                    return ProcessContext(self._sockets, not self._serving, self._lifeline, self._wakeup)
+                process = min(set(range(self._count)) - set(self._numbers.values()))
+                if not self._start(process):
+                    balance = Balance(self._counts, process)
+                    return ProcessContext(self._sockets, not self._serving, balance, self._lifeline, self._wakeup)
             self._listen()
             self._reap()
         sys.exit(self._code)
 
-    def _start(self) -> int:
-        """Fork; returns the new child's process id, and 0 in the child itself."""
+    def _start(self, process: int) -> int:
+        """Fork the process of this number; returns the new child's process id, and 0 in the child itself."""
         sys.stdout.flush()  # or each child would write what is in the buffer
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)  # a signal of the child's must not get into our stream
         pid: int = _fork()
         if pid:
-            self._children[pid] = self._backoff.clock()
+            self._children[pid], self._numbers[pid] = self._backoff.clock(), process
         else:
             self._leave()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
@@ -204,6 +195,7 @@ class Supervisor:
             ended, status = _waitpid(pid, os.WNOHANG)
             if ended:
                 del self._children[pid]
+                self._counts.set(self._numbers.pop(pid), 0)
                 self._on_death(pid, born, os.waitstatus_to_exitcode(status))
 
     def _on_death(self, pid: int, born: float, code: int) -> None:
