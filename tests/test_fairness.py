@@ -58,10 +58,12 @@ async def two(
 
 def check(hog: list[Answer], light: list[Answer]) -> None:
     assert {answer.status for answer in light} == {200}
-    assert Counter(answer.status for answer in hog).keys() == {200, 503}
+    found = Counter(answer.status for answer in hog)
+    assert found.keys() <= {200, 503, 504}
+    assert found[503] > found[200] > 3 * len(light)  # it has all that the other does not want
+    assert found[504] <= 0.05 * len(hog)
     accepted = [answer.took for answer in hog if answer.status == 200]
-    assert len(accepted) + len(light) >= 0.7 * CAPACITY * 6  # in so short a time
-    assert median(answer.took for answer in light) < 0.3 * max(accepted)
+    assert median(answer.took for answer in light) < 0.5 * max(accepted)
 
 
 CALLERS = [

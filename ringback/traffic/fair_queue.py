@@ -1,4 +1,4 @@
-"""A queue that serves several tenants by their weights, whoever has put in how much. Pure; any greenlet.
+"""A queue that serves several tenants by their weights, however much each has put in. Pure; any greenlet.
 
 Start-time fair queueing (P. Goyal, H. M. Vin and H. Cheng, 1996): the first item of each tenant has a tag, the item
 with the least tag is taken, and the tenant's next one has a tag that is 1 by the tenant's weight higher.
@@ -101,7 +101,7 @@ class FairQueue(Generic[Item]):
             return
         del self._lines[name]
         self._weights -= line.weight
-        if not self._lines:  # nobody owes anybody anything
+        if not self._lines:  # no tenant has had more than its share
             self._now, self._weights = 0.0, 0.0
             self._tags.clear()
             self._next_tags.clear()

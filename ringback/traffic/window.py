@@ -1,9 +1,9 @@
 """How many messages of one queue may be with the broker and the workers at once. Pure; any greenlet.
 
-What the broker has is served in its turn, whoever sent it. So a gateway that sends all it has makes each tenant wait
-for what all others have sent. It sends only as many as keep the workers busy, and what it keeps back it sends by fair
-turns. As many as that are found by the depth of the queue: if messages wait in it, too many are out; if none does while
-some are kept back, too few.
+The broker serves a queue in its turn, no matter who sent what. So a gateway that sends all it has makes each tenant
+wait for what all others have sent. It sends only as many as keep the workers busy, and what it keeps back it sends by
+fair turns. How many that is, the depth of the queue tells: too many are out if messages wait in the broker, and too few
+if none does while some are kept back.
 """
 
 from __future__ import annotations
