@@ -38,7 +38,8 @@ def test_every_invariant_names_existing_tests() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     invariants = re.findall(r"^\| (I\d+) \| .* \| (.*) \|$", text, re.MULTILINE)
 
-    assert [name for name, _ in invariants] == [f"I{number}" for number in range(1, 13)]
+    assert len(invariants) >= 13
+    assert [name for name, _ in invariants] == [f"I{number}" for number in range(1, len(invariants) + 1)]
     for _, tests in invariants:
         named = re.findall(r"`(test_\w+)`", tests)
         assert named
