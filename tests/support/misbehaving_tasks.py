@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -32,6 +33,12 @@ def hesitate(task: Task, args: list[object], **_: object) -> None:
 def late(number: int) -> int:
     """A task that is acknowledged when it has ended."""
     return number
+
+
+@app.task
+def run_out_of_memory() -> None:
+    """End the process as the kernel does when there is no memory left."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.task
