@@ -95,7 +95,7 @@ def test_a_slow_queue_full_of_work_does_not_delay_a_fast_one(broker: RabbitMQ) -
         }
         assert {get(web.url, f"/v1/runs/{run_id}").json["state"] for run_id in slow} == {"QUEUED"}
         # One runs, and one is prefetched.
-        full = {"name": "slow", "messages": 18, "consumers": 1, "expected_wait": 0.0}
+        full = {"name": "slow", "messages": 18, "consumers": 1, "kept_back": 0, "expected_wait": 0.0}
         until(lambda: depth(web, "slow"), lambda found: found == full)
 
 
