@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from benchmarks.contenders import Contender
 from benchmarks.link import channel
 from benchmarks.load import Load, LoadError, wrk
-from servers import RabbitMQ, free_port
+from servers import RabbitMQ, Redis, free_port
 from stack import Process, procfile
 
 PATIENCE = 30  # seconds until a contender must give a right answer
@@ -27,7 +27,7 @@ class NotRight(Exception):
 class Web(Process):
     """A contender's web process, on a free port."""
 
-    def __init__(self, contender: Contender, broker: RabbitMQ, **variables: str) -> None:
+    def __init__(self, contender: Contender, broker: RabbitMQ | Redis, **variables: str) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         variables = {"BROKER_URL": broker.url, "PORT": str(port), **contender.variables, **variables}
@@ -47,11 +47,16 @@ class Stage:
 
 
 @contextmanager
-def worker(broker: RabbitMQ, **variables: str) -> Iterator[Process]:
+def worker(broker: RabbitMQ | Redis, **variables: str) -> Iterator[Process]:
     """A worker with the Procfile's command, another log, and the ladder's task in addition to the project's."""
-    line = procfile()["worker"].replace("-A tasks", "-A benchmarks.job")
-    with Process(["sh", "-c", line], ready="", BROKER_URL=broker.url, **variables) as process:
-        wait_for_consumer(broker, "celery")
+    line = (
+        procfile()["worker"].replace("-A tasks", "-A benchmarks.job").replace("--loglevel WARNING", "--loglevel INFO")
+    )
+    line = line if isinstance(broker, Redis) else procfile()["worker"].replace("-A tasks", "-A benchmarks.job")
+    ready = r"ready\." if isinstance(broker, Redis) else ""  # RabbitMQ tells, and then the log may be as short as usual
+    with Process(["sh", "-c", line], ready=ready, BROKER_URL=broker.url, **variables) as process:
+        if isinstance(broker, RabbitMQ):
+            wait_for_consumer(broker, "celery")
         yield process
 
 

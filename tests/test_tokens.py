@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ringback.errors import BadSetting, Unauthorized
 from ringback.settings import SCOPES, Settings, read
 from ringback.web import ANYBODY, Caller, Tokens
+from ringback.web.access import tenant_of
 
 ALL = frozenset(SCOPES)
 LONG = "0123456789abcdef"
@@ -162,3 +163,26 @@ def test_a_file_that_cannot_be_used_leaves_the_tokens_as_they_were(tmp_path: Pat
 def test_a_file_that_cannot_be_read_stops_the_start(path: str) -> None:
     with pytest.raises(BadSetting, match="RINGBACK_TOKENS_FILE"):
         read({"RINGBACK_TOKENS_FILE": path})
+
+
+def test_a_caller_has_the_weight_that_is_set_for_it() -> None:
+    given = {"RINGBACK_TOKENS": "web=aaaa batch=bbbb", "RINGBACK_WEIGHTS": "web:5"}
+    access = Tokens(read(given))
+
+    assert access.caller("Bearer aaaa").weight == 5
+    assert access.caller("Bearer bbbb").weight == 1
+
+
+@pytest.mark.parametrize("wrong", ["web", "web:", "web:0", "web:-1", "web:many", ":5", "wbe:5", "web:inf"])
+def test_a_weight_that_cannot_be_used_stops_the_start(wrong: str) -> None:
+    with pytest.raises(BadSetting, match="RINGBACK_WEIGHTS"):
+        read({"RINGBACK_TOKENS": "web=aaaa", "RINGBACK_WEIGHTS": wrong})
+
+
+def test_what_takes_a_share_is_the_caller_or_else_the_address() -> None:
+    caller = Caller("web", weight=2.0)
+
+    assert tenant_of(caller, "192.0.2.1") is tenant_of(caller, "192.0.2.2")
+    assert tenant_of(caller, "").weight == 2
+    assert tenant_of(ANYBODY, "192.0.2.1") != tenant_of(ANYBODY, "192.0.2.2")
+    assert tenant_of(ANYBODY, "2001:db8::1") == tenant_of(ANYBODY, "2001:db8::2")  # one client's network

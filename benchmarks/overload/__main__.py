@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from http.client import HTTPConnection
 
 from benchmarks import environments
@@ -18,10 +19,13 @@ from benchmarks.overload.load import offer
 from benchmarks.plan import chosen
 from benchmarks.stage import PATIENCE as START
 from benchmarks.stage import NotRight, Web, worker
-from servers import RabbitMQ
+from servers import RabbitMQ, Redis
 
 PLAN = chosen()
 SECONDS = 20 if PLAN.quick else 60
+
+#: Seconds for which a client is measured that is alone.
+ALONE = 20
 
 
 def main() -> int:
@@ -34,6 +38,8 @@ def main() -> int:
             if name not in left_out:
                 results.append(measure(case, who))
                 print(report.line(results[-1]), flush=True)
+                if case.beside:
+                    print(report.line_beside(results[-1]), flush=True)
     report.write(results, PLAN.folder)
     return 0
 
@@ -41,11 +47,13 @@ def main() -> int:
 def measure(case: Case, who: Contender) -> report.Row:
     """Offer a case to one of them."""
     with ExitStack() as stack:
-        broker = stack.enter_context(RabbitMQ())
+        broker: Redis | RabbitMQ = stack.enter_context(Redis("--appendfsync", "everysec") if case.redis else RabbitMQ())
         halves = 2 if case.gone is not None else 1
-        slots = {"WORKER_CONCURRENCY": str(case.slots // halves)}
+        shared = {"RESULT_BACKEND": broker.url if case.redis else "rpc://"}
+        slots = {"WORKER_CONCURRENCY": str(case.slots // halves), "WORKER_QUEUES": ",".join(case.queue_names), **shared}
         workers = [stack.enter_context(worker(broker, **slots)) for _ in range(halves)]
-        webs = [stack.enter_context(Web(who, broker, RINGBACK_DEADLINE=str(PATIENCE))) for _ in range(case.processes)]
+        more = {"RINGBACK_DEADLINE": str(PATIENCE), "RINGBACK_QUEUES": ",".join(case.queue_names[1:]), **shared}
+        webs = [stack.enter_context(Web(who, broker, **more)) for _ in range(case.processes)]
         for web in webs:
             wait_for(web)
         events: dict[float, Callable[[], object]] = {}
@@ -56,8 +64,10 @@ def measure(case: Case, who: Contender) -> report.Row:
             }
         if case.gone is not None:
             events[case.gone] = lambda: os.kill(workers[1].pid, signal.SIGKILL)
-        answers = offer([web.url for web in webs], case, SECONDS, events)
-        return report.Row(case, who, SECONDS, answers)
+        urls, alone = [web.url for web in webs], []
+        if case.beside:
+            alone = offer(urls, replace(case, times=case.beside, beside=0.0, asynchronous=False), ALONE, {})
+        return report.Row(case, who, SECONDS, offer(urls, case, SECONDS, events), alone)
 
 
 def wait_for(web: Web) -> None:

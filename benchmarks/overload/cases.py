@@ -33,6 +33,10 @@ class Case:
     :param processes: web processes that share the load.
     :param stopped: from when to when the worker stands still, in seconds from the start.
     :param gone: when half of the slots go, which are those of a second worker.
+    :param queues: queues that the load goes to in turn, all of which the worker serves.
+    :param beside: what another client offers, from an address of its own, by what the slots can do.
+    :param asynchronous: whether the first client does not wait for its results.
+    :param redis: whether Redis is the broker, and has the results.
     """
 
     name: str
@@ -43,12 +47,21 @@ class Case:
     processes: int = 1
     stopped: tuple[float, float] | None = None
     gone: float | None = None
+    queues: int = 1
+    beside: float = 0.0
+    asynchronous: bool = False
+    redis: bool = False
     against: tuple[str, ...] = ("ringback",)
 
     @property
     def capacity(self) -> float:
         """Tasks a second that the slots can do, if nothing but the tasks takes time."""
         return self.slots * len(self.tasks) / sum(self.tasks)
+
+    @property
+    def queue_names(self) -> list[str]:
+        """The queues; the first one is the app's own."""
+        return ["celery", *(f"queue-{number}" for number in range(1, self.queues))]
 
 
 EVERYBODY = ("ringback", "unlimited", "fastapi")
@@ -62,4 +75,9 @@ CASES = [
     Case("100 ms, the worker stands still from 10 to 30 s", 5, (0.1,), stopped=(10.0, 30.0)),
     Case("100 ms, half of the slots go after 15 s", 6, (0.1,), gone=15.0),
     Case("100 ms, five times the capacity", 5, (0.1,), times=5.0),
+    Case("100 ms, three queues", 6, (0.1,), api=True, queues=3),
+    Case("100 ms, Redis for both", 5, (0.1,), redis=True),
+    Case("100 ms, another offers a tenth", 5, (0.1,), times=5.0, beside=0.1),
+    Case("100 ms, not waited for, another offers a tenth", 5, (0.1,), times=5.0, beside=0.1, asynchronous=True),
+    Case("5 ms, another offers a tenth", 1, (0.005,), times=5.0, beside=0.1),
 ]

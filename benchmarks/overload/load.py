@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from benchmarks.overload.cases import PATIENCE, Case
 
 #: Seconds after which an answer is not waited for any more, to see the end of what comes too late.
 LONGEST = 30.0
+
+
+#: Of the first client, and of the one beside it: without tokens each address has a share.
+ADDRESS, BESIDE = "127.0.0.1", "127.0.0.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,8 @@ class Answered:
     due: float  #: when it was to be sent
     status: int  #: 0 if there was no answer
     at: float
+    beside: bool = False  #: whether it is the other client's
+    wanted: int = 200  #: the right status
 
     @property
     def took(self) -> float:
@@ -31,7 +38,7 @@ class Answered:
     @property
     def in_time(self) -> bool:
         """Whether it has its result before its client gives up."""
-        return self.status == 200 and self.took <= PATIENCE
+        return self.status == self.wanted and self.took <= PATIENCE
 
 
 def offer(urls: Sequence[str], case: Case, seconds: float, events: dict[float, Callable[[], object]]) -> list[Answered]:
@@ -40,26 +47,38 @@ def offer(urls: Sequence[str], case: Case, seconds: float, events: dict[float, C
     :param urls: of the processes that take them in turn.
     :param events: what to do meanwhile, by the second.
     """
-    return asyncio.run(Clients(urls, case).run(seconds, events))
+    return asyncio.run(_offer(urls, case, seconds, events))
+
+
+async def _offer(
+    urls: Sequence[str], case: Case, seconds: float, events: dict[float, Callable[[], object]]
+) -> list[Answered]:
+    for moment, happen in events.items():
+        asyncio.get_running_loop().call_later(moment, happen)
+    clients = [Clients(urls, case, case.times)]
+    if case.beside:
+        clients.append(Clients(urls, replace(case, asynchronous=False), case.beside, BESIDE))
+    return [answer for found in await asyncio.gather(*(each.run(seconds) for each in clients)) for answer in found]
 
 
 class Clients:
-    """Clients that come at random moments. Each opens a connection and sends one request."""
+    """Clients that come at random moments, from one address. Each opens a connection and sends one request.
 
-    def __init__(self, urls: Sequence[str], case: Case) -> None:
-        self._ports, self._case = [urlsplit(url).port for url in urls], case
-        self._chance = random.Random(1)
+    :param times: what they offer, by what the slots can do.
+    """
 
-    async def run(self, seconds: float, events: dict[float, Callable[[], object]]) -> list[Answered]:
+    def __init__(self, urls: Sequence[str], case: Case, times: float, address: str = ADDRESS) -> None:
+        self._ports, self._case, self._times = [urlsplit(url).port for url in urls], case, times
+        self._chance, self._address = random.Random(address), address
+
+    async def run(self, seconds: float) -> list[Answered]:
         """Send the requests, and wait for the answers."""
-        loop, self._began = asyncio.get_running_loop(), time.monotonic()
-        for moment, happen in events.items():
-            loop.call_later(moment, happen)
+        self._began = time.monotonic()
         asking, due, number = [], 0.0, 0
         while due < seconds:
             await asyncio.sleep(max(0.0, due - self._now()))
             asking.append(asyncio.create_task(self._ask(due, number)))
-            due += self._chance.expovariate(self._case.times * self._case.capacity)
+            due += self._chance.expovariate(self._times * self._case.capacity)
             number += 1
         return await asyncio.gather(*asking)
 
@@ -72,20 +91,24 @@ class Clients:
             status = int(text.split(b" ", 2)[1])
         except (OSError, TimeoutError, asyncio.TimeoutError, IndexError):
             status = 0
-        return Answered(due, status, self._now())
+        return Answered(due, status, self._now(), self._address != ADDRESS, 202 if self._case.asynchronous else 200)
 
     async def _exchange(self, number: int) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._ports[number % len(self._ports)])
+        port = self._ports[number % len(self._ports)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(self._address, 0))
         try:
-            writer.write(self._request(self._case.tasks[number % len(self._case.tasks)]))
+            writer.write(self._request(number))
             return await reader.read()
         finally:
             writer.close()
 
-    def _request(self, task: float) -> bytes:
+    def _request(self, number: int) -> bytes:
+        case = self._case
+        task, queue = case.tasks[number % len(case.tasks)], case.queue_names[number % case.queues]
         common = "Host: localhost\r\nConnection: close\r\n"
-        if not self._case.api:
+        if not (case.api or case.asynchronous):
             return f"GET /sleep?seconds={task} HTTP/1.1\r\n{common}\r\n".encode()
-        body = f'{{"args":[{task}]}}'
+        body = json.dumps({"args": [task], "options": {"queue": queue}})
+        common += "Prefer: respond-async\r\n" if case.asynchronous else ""
         kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         return f"POST /v1/tasks/sleep HTTP/1.1\r\n{common}{kind}\r\n{body}".encode()

@@ -20,6 +20,8 @@ SETTLED = 10
 
 HEAD = "| case | who | answered in time, of the capacity | too late | refused | p50 s | p99 s | refusals' p99 ms |"
 
+BESIDE = "| case | answered in time | p50 ms alone | p50 ms | p99 ms alone | p99 ms |"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -29,6 +31,7 @@ class Row:
     who: Contender
     seconds: float
     answers: list[Answered]
+    alone: list[Answered]  #: of the other client, before the first one came
 
     def goodput(self, begin: float, end: float) -> float:
         """Answers in time from one moment to another, by what the slots can do."""
@@ -38,9 +41,9 @@ class Row:
 
 def line(row: Row) -> str:
     """One line of the table."""
-    later = [answer for answer in row.answers if answer.due >= SETTLED]
+    later = [answer for answer in row.answers if answer.due >= SETTLED and not answer.beside]
     good = [answer.took for answer in later if answer.in_time]
-    refused = [answer.took * 1000 for answer in later if answer.status == 503]
+    refused = [answer.took * 1000 for answer in later if answer.status in (429, 503)]
     late = len(later) - len(good) - len(refused)
     figures = [
         f"{row.goodput(SETTLED, row.seconds):.0%}",
@@ -53,6 +56,16 @@ def line(row: Row) -> str:
     return "| " + " | ".join([row.case.name, row.who.label, *figures]) + " |"
 
 
+def line_beside(row: Row) -> str:
+    """One line of the table of those that offer a tenth: beside another, and alone."""
+    later = [answer for answer in row.answers if answer.due >= SETTLED and answer.beside]
+    good = [answer.took for answer in later if answer.in_time]
+    alone = [answer.took for answer in row.alone if answer.in_time]
+    figures = [f"{len(good) / len(later):.1%}", *(f"{statistics.median(times) * 1000:.0f}" for times in (alone, good))]
+    figures += [f"{_p99(times) * 1000:.0f}" for times in (alone, good)]
+    return "| " + " | ".join([row.case.name, *figures]) + " |"
+
+
 def _p99(values: list[float]) -> float:
     return sorted(values)[int(len(values) * 0.99)]
 
@@ -63,6 +76,9 @@ def write(rows: Sequence[Row], folder: Path) -> None:
     waits = f"clients wait for {PATIENCE:g} s"
     about = f"{cpu.model()}, two cores for all; {waits}; figures from second {SETTLED} on."
     table = "\n".join([about, "", HEAD, "|---|---|--:|--:|--:|--:|--:|--:|", *map(line, rows)])
+    if beside := [row for row in rows if row.case.beside]:
+        lines = ["", "", "The other client:", "", BESIDE, "|---|--:|--:|--:|--:|--:|", *map(line_beside, beside)]
+        table += "\n".join(lines)
     (folder / "overload.md").write_text(table + "\n")
     with rc_context(STYLE):
         _draw([row for row in rows if row.case is rows[0].case], folder / "overload.svg")

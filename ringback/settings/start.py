@@ -29,8 +29,16 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
     if settings.wechat_token and not settings.wechat_task:
         raise BadSetting("RINGBACK_WECHAT_TOKEN is set, so RINGBACK_WECHAT_TASK has to name the task that replies")
     _check_safe_mode(settings)
-    settings.grants()
+    _check_weights(settings)
     return settings
+
+
+def _check_weights(settings: Settings) -> None:
+    """Check the tokens, and that the callers exist that have a weight. Without tokens an application may name them."""
+    names = {grant.name for grant in settings.grants().values()}
+    unknown = sorted(settings.weights.keys() - names)
+    if names and unknown:
+        raise BadSetting(f"RINGBACK_WEIGHTS: there is no caller {unknown[0]!r}; there are {', '.join(sorted(names))}")
 
 
 def _check_safe_mode(settings: Settings) -> None:
