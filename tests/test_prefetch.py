@@ -9,7 +9,7 @@ from servers import RabbitMQ
 from stack import Web, Worker
 
 #: More than could be done within the deadline if each waited until the worker looks whether it is to end.
-COUNT = 150
+COUNT = 100
 
 
 @pytest.mark.parametrize("pool", ["", "threads", "prefork", "solo"])

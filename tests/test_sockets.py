@@ -27,7 +27,7 @@ def accept(balances: list[Balance], come: int) -> tuple[list[int], int]:
     raise AssertionError
 
 
-@pytest.mark.parametrize(("come", "counts"), [(2, [1, 1]), (3, [2, 1]), (4, [2, 2])])
+@pytest.mark.parametrize(("come", "counts"), [(2, [1, 1]), (3, [1, 2]), (4, [2, 2])])
 def test_a_process_leaves_the_next_of_few_connections_to_the_others(come: int, counts: list[int]) -> None:
     shared = ConnectionCounts(2)
 

@@ -17,6 +17,7 @@ from tornado.websocket import WebSocketClientConnection
 from client import Client, nothing_left_behind, run, until_inside, websocket
 from servers import RabbitMQ
 from stack import Web, Worker
+from waiting import until_async
 
 TASKS = "misbehaving_tasks"
 
@@ -148,8 +149,11 @@ def test_a_client_that_does_not_read_costs_only_the_last_events(web: Web) -> Non
             await say(socket, id="mine", task=f"{TASKS}.report_at_length", args=[steps, size])
             poll = Client(web.url)
             run_id = (await receive(socket))["run"]
-            ended = await poll.fetch(f"/v1/runs/{run_id}?wait=25")
-            assert ended.json["state"] == "SUCCESS"
+            await until_async(
+                lambda: poll.fetch(f"/v1/runs/{run_id}?wait=5"),
+                lambda ended: ended.json["state"] == "SUCCESS",
+                limit=100,
+            )
             assert web.rss() - before < steps * size * 0.75
 
             heard = await receive_until(socket, "result")
