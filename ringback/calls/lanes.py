@@ -15,7 +15,7 @@ from celery import states
 
 from ringback.broker import Depth, QueueDepths
 from ringback.calls.call import Call
-from ringback.calls.timeouts import LoopTimer, Timeouts
+from ringback.calls.timeouts import Timeouts
 from ringback.calls.waiting import Waiting
 from ringback.errors import NoWorker, OutboxFull, QueueTooLong, RingbackError, TooManyOpen
 from ringback.publish import Message, Outbox
@@ -57,7 +57,6 @@ class Lanes:
         self._no_worker, self._confirm_time, self._clock = settings.no_worker, settings.publish_timeout, clock
         self._lanes: dict[str, Lane[Kept]] = {}
         self._latest: Timeouts[str] = Timeouts(clock)  # when a call that is kept back would be too late
-        self._timer = LoopTimer(self._latest.next, self._refuse_late)
 
     def admit(self, message: Message, tenant: Tenant, patience: float | None) -> None:
         """Check that the answer of a call can come in time, or that its message can leave in time.
@@ -88,7 +87,6 @@ class Lanes:
             self._outbox.cancel()
             lane.kept_back.put(call.id, call.tenant, (message, call, held))
             self._latest.start(call.id, LATEST * (patience or self._confirm_time))
-            self._waiting.on_loop(self._timer.arm)
             self._read_soon(message.queue or "")
         lane.come(call.tenant)
 
@@ -116,11 +114,14 @@ class Lanes:
         self._send_kept_back(lane)
         if lane.kept_back:
             self._read_soon(name)
+            self._waiting.on_loop(self._refuse_late)
 
     def open(self) -> None:
         """Send all that is kept back, since the depths cannot be read: the outbox knows what to do without a broker."""
         for lane in self._lanes.values():
             self._send_kept_back(lane, all_of_it=True)
+            while kept := lane.kept_back.take():  # there was no room in the outbox
+                self._waiting.post(kept[1].id, OutboxFull("the broker is away, and many wait for it", kept[1].id))
 
     def close(self) -> None:
         """Send what is kept back and no client waits for, since this process is ending."""

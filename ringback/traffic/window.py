@@ -30,6 +30,7 @@ class Window:
         self.out = 0
         self.limit = FIRST
         self._growth = 1.0  # until too many are out for the first time
+        self._too_many = False  # at the last reading: what is on its way during one says nothing
 
     @property
     def has_room(self) -> bool:
@@ -42,10 +43,11 @@ class Window:
         :param messages: that wait in the broker.
         :param kept_back: messages that are kept back.
         """
-        if messages > WANTED:
+        before, self._too_many = self._too_many, messages > WANTED
+        if self._too_many and before:
             self._growth = GROWTH
             most, excess = max(self.out, self.limit), messages - WANTED
             fewer = most - min(excess, int(most * excess / (2 * messages)))
             self.limit = max(1, int(messages * FLOOR), min(self.limit, fewer))
-        elif kept_back:
+        elif kept_back and not self._too_many:
             self.limit = max(self.limit, self.out + 1 + (0 if messages else int(self.out * self._growth)))
