@@ -6,23 +6,25 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from http.client import HTTPConnection
 
+import amqp
+
 from benchmarks import environments
 from benchmarks.contenders import Contender
+from benchmarks.link import channel
 from benchmarks.overload import report
 from benchmarks.overload.cases import CASES, PATIENCE, WHO, Case
-from benchmarks.overload.load import offer
+from benchmarks.overload.load import Events, offer
 from benchmarks.plan import chosen
 from benchmarks.stage import PATIENCE as START
 from benchmarks.stage import NotRight, Web, worker
 from servers import RabbitMQ, Redis
 
 PLAN = chosen()
-SECONDS = 20 if PLAN.quick else 60
+SECONDS = 20 if PLAN.quick else 40
 
 #: Seconds for which a client is measured that is alone.
 ALONE = 20
@@ -56,18 +58,27 @@ def measure(case: Case, who: Contender) -> report.Row:
         webs = [stack.enter_context(Web(who, broker, **more)) for _ in range(case.processes)]
         for web in webs:
             wait_for(web)
-        events: dict[float, Callable[[], object]] = {}
+        depths: list[int] = []
+        events: Events = {}
+        if isinstance(broker, RabbitMQ):
+            link = stack.enter_context(channel(broker.port))
+            for second in range(SECONDS):
+                events[second] = lambda: depths.append(depth(link, case))
         if case.stopped is not None:
-            events = {
-                case.stopped[0]: lambda: os.kill(workers[0].pid, signal.SIGSTOP),
-                case.stopped[1]: lambda: os.kill(workers[0].pid, signal.SIGCONT),
-            }
+            events[case.stopped[0] + 0.5] = lambda: os.kill(workers[0].pid, signal.SIGSTOP)
+            events[case.stopped[1] + 0.5] = lambda: os.kill(workers[0].pid, signal.SIGCONT)
         if case.gone is not None:
-            events[case.gone] = lambda: os.kill(workers[1].pid, signal.SIGKILL)
+            events[case.gone + 0.5] = lambda: os.kill(workers[1].pid, signal.SIGKILL)
         urls, alone = [web.url for web in webs], []
         if case.beside:
             alone = offer(urls, replace(case, times=case.beside, beside=0.0, asynchronous=False), ALONE, {})
-        return report.Row(case, who, SECONDS, offer(urls, case, SECONDS, events), alone)
+        answers = offer(urls, case, SECONDS, events)
+        return report.Row(case, who, SECONDS, answers, alone, depths)
+
+
+def depth(link: amqp.Channel, case: Case) -> int:
+    """The messages that wait in the case's queues."""
+    return sum(link.queue_declare(name, passive=True).message_count for name in case.queue_names)
 
 
 def wait_for(web: Web) -> None:

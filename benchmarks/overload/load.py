@@ -20,6 +20,9 @@ LONGEST = 30.0
 ADDRESS, BESIDE = "127.0.0.1", "127.0.0.2"
 
 
+Events = dict[float, Callable[[], object]]
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """One request and its answer. Times are in seconds from the start."""
@@ -41,7 +44,7 @@ class Answered:
         return self.status == self.wanted and self.took <= PATIENCE
 
 
-def offer(urls: Sequence[str], case: Case, seconds: float, events: dict[float, Callable[[], object]]) -> list[Answered]:
+def offer(urls: Sequence[str], case: Case, seconds: float, events: Events) -> list[Answered]:
     """Send requests for so many seconds; return all of them with their answers.
 
     :param urls: of the processes that take them in turn.
@@ -50,9 +53,7 @@ def offer(urls: Sequence[str], case: Case, seconds: float, events: dict[float, C
     return asyncio.run(_offer(urls, case, seconds, events))
 
 
-async def _offer(
-    urls: Sequence[str], case: Case, seconds: float, events: dict[float, Callable[[], object]]
-) -> list[Answered]:
+async def _offer(urls: Sequence[str], case: Case, seconds: float, events: Events) -> list[Answered]:
     for moment, happen in events.items():
         asyncio.get_running_loop().call_later(moment, happen)
     clients = [Clients(urls, case, case.times)]

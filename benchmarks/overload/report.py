@@ -32,6 +32,7 @@ class Row:
     seconds: float
     answers: list[Answered]
     alone: list[Answered]  #: of the other client, before the first one came
+    depths: list[int]  #: of the queues, in each second
 
     def goodput(self, begin: float, end: float) -> float:
         """Answers in time from one moment to another, by what the slots can do."""
@@ -85,13 +86,16 @@ def write(rows: Sequence[Row], folder: Path) -> None:
 
 
 def _draw(rows: list[Row], path: Path) -> None:
-    _, axes = pyplot.subplots(figsize=(8, 2.6))
+    _, (answered, queued) = pyplot.subplots(1, 2, figsize=(8, 2.6), layout="constrained")
     for row, style in zip(rows, ("-", "--", ":"), strict=False):
+        look = {"color": OURS if row.who.ours else OTHERS, "label": row.who.label}
         moments = range(0, int(row.seconds), 2)
-        values = [row.goodput(moment, moment + 2) for moment in moments]
-        axes.plot(moments, values, style, color=OURS if row.who.ours else OTHERS, label=row.who.label)
-    axes.set_ylim(0, 1.1)
-    axes.set_xlabel(f"seconds at twice the capacity: {rows[0].case.name}")
-    axes.set_ylabel("in time, of capacity")
-    axes.legend(frameon=False, labelcolor=STYLE["text.color"])
+        answered.plot(moments, [row.goodput(moment, moment + 2) for moment in moments], style, **look)
+        queued.plot(range(len(row.depths)), row.depths, style, **look)
+    answered.set_ylim(0, 1.1)
+    answered.set_ylabel("in time, of capacity")
+    queued.set_ylabel("messages in the broker")
+    queued.legend(frameon=False, labelcolor=STYLE["text.color"])
+    for axes in (answered, queued):
+        axes.set_xlabel(f"seconds at twice the capacity: {rows[0].case.name}", fontsize=8)
     save(path)
