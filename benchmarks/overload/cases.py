@@ -79,5 +79,4 @@ CASES = [
     Case("100 ms, Redis for both", 5, (0.1,), redis=True),
     Case("100 ms, another offers a tenth", 5, (0.1,), times=5.0, beside=0.1),
     Case("100 ms, not waited for, another offers a tenth", 5, (0.1,), times=5.0, beside=0.1, asynchronous=True),
-    Case("5 ms, another offers a tenth", 1, (0.005,), times=5.0, beside=0.1),
 ]
