@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -215,13 +216,16 @@ def test_a_call_whose_client_has_gone_keeps_its_turn(core: Core) -> None:
     left: Any = core.send(patience=2)
     core.sent()
     left.is_detached = True
+    core.lanes.on_client_gone(left.id)
+    behind = core.send(patience=10)
 
     core.clock.now += 2
     core.lanes._refuse_late()
     core.answer("0")
 
+    core.answer("1")
     assert core.settled == {}
-    assert core.sent() == [left.id]
+    assert core.sent() == [left.id, behind.id]
 
 
 def test_a_call_that_is_kept_back_can_be_withdrawn(core: Core) -> None:
@@ -269,9 +273,28 @@ def test_at_the_end_only_what_nobody_waits_for_is_sent(core: Core) -> None:
     left.is_detached = True
     core.sent()
 
+    message = core.lanes._lanes["celery"].kept_back._lines["one"].items[left.id][0]
+    message.born -= 60
+
     core.lanes.close()
 
-    assert core.sent() == [left.id]
+    [taken] = core.outbox.take_all()
+    assert taken.call_id == left.id
+    assert taken.born == pytest.approx(time.monotonic(), abs=30)  # its publish time-out begins now
+
+
+def test_at_the_end_a_full_outbox_stops_nothing(core: Core) -> None:
+    core.read(0)
+    for _ in range(FIRST):
+        core.send()
+    left: Any = core.send()
+    left.is_detached = True
+    while core.outbox.put_if_room(message(str(len(core.outbox)) + "x")):
+        pass
+
+    core.lanes.close()
+
+    assert left.place == 0
 
 
 def test_a_lane_is_contended_while_another_tenant_has_come_lately(clock: Clock) -> None:

@@ -181,6 +181,7 @@ class Socket(Calls, WebSocketHandler):
                     await self._send(client_id, run.run_id, event.name, event.data)
                     last = event.number
         except RingbackError as refusal:
+            count_refusal(refusal, known=self.caller is not ANYBODY)
             await self._send(client_id, run.run_id, "error", to_json(refusal.problem()))
         self._open_runs.pop(client_id, None)
         self.gateway.runs.leave(run, self)

@@ -31,16 +31,16 @@ SURE = 0.95
 #: The part of a client's patience after which its message is not sent any more if it has been kept back until then.
 LATEST = 0.9
 
-#: What is kept back; and whether a client waited for the result when it came.
-Kept = tuple[Message, Call, bool]
+#: What is kept back.
+Kept = tuple[Message, Call]
 
 
 class Lanes:
     """The lane of each queue whose depth is read.
 
     :param outbox: takes what is sent.
-    :param waiting: the calls that wait, to refuse those that have been kept back for too long.
-    :param queue_depths: their readings come to ``read``.
+    :param waiting: the calls that wait; it tells ``settle`` of each that has ended.
+    :param queue_depths: it tells ``read`` of each reading, and ``open`` when there are no more.
     :param clock: seconds that never go back.
     """
 
@@ -53,7 +53,7 @@ class Lanes:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox, self._waiting, self._read_soon = outbox, waiting, queue_depths.read_soon
-        queue_depths.on_depth, queue_depths.on_lost = self.read, self.open
+        queue_depths.on_depth, queue_depths.on_lost, waiting.on_settled = self.read, self.open, self.settle
         self._no_worker, self._confirm_time, self._clock = settings.no_worker, settings.publish_timeout, clock
         self._lanes: dict[str, Lane[Kept]] = {}
         self._latest: Timeouts[str] = Timeouts(clock)  # when a call that is kept back would be too late
@@ -80,12 +80,13 @@ class Lanes:
         if lane is None:
             self._outbox.put(message)
             return
-        call.lane, held = lane, patience is not None
-        if (lane.may_send and not lane.kept_back) or not (held or lane.is_contended(call.tenant)):
+        call.lane = lane
+        waits_for_its_turn = patience is not None or lane.is_contended(call.tenant)
+        if (lane.may_send and not lane.kept_back) or not waits_for_its_turn:
             self._put(lane, message, call)
         else:
             self._outbox.cancel()
-            lane.kept_back.put(call.id, call.tenant, (message, call, held))
+            lane.kept_back.put(call.id, call.tenant, (message, call))
             self._latest.start(call.id, LATEST * (patience or self._confirm_time))
             self._read_soon(message.queue or "")
         lane.come(call.tenant)
@@ -100,6 +101,10 @@ class Lanes:
         else:
             self._take_back(lane, call.id)
         self._send_kept_back(lane)
+
+    def on_client_gone(self, call_id: str) -> None:
+        """Note that no client waits for a call any more that goes on: its message is sent when its turn comes."""
+        self._latest.stop(call_id)
 
     def withdraw(self, call: Call) -> bool:
         """Take the message of a call back; returns false if it is not kept back."""
@@ -121,15 +126,16 @@ class Lanes:
         for lane in self._lanes.values():
             self._send_kept_back(lane, all_of_it=True)
             while kept := lane.kept_back.take():  # there was no room in the outbox
-                self._waiting.post(kept[1].id, OutboxFull("the broker is away, and many wait for it", kept[1].id))
+                _, call = kept
+                self._waiting.post(call.id, OutboxFull("the broker is away, and many wait for it", call.id))
 
     def close(self) -> None:
         """Send what is kept back and no client waits for, since this process is ending."""
         for lane in self._lanes.values():
             while kept := lane.kept_back.take():
-                if kept[1].is_detached:
-                    self._outbox.reserve(kept[1].id)
-                    self._put(lane, kept[0], kept[1])
+                message, call = kept
+                if call.is_detached and self._outbox.reserve_if_room():
+                    self._put_late(lane, message, call)
 
     def complete(self, depths: dict[str, Depth]) -> dict[str, Depth]:
         """Add to the depth of each queue how many calls are kept back, and how long one behind all would wait."""
@@ -168,15 +174,17 @@ class Lanes:
 
     def _send_kept_back(self, lane: Lane[Kept], all_of_it: bool = False) -> None:
         while lane.kept_back and (all_of_it or lane.may_send):
-            try:
-                self._outbox.reserve("")
-            except OutboxFull:
+            if not self._outbox.reserve_if_room():
                 return
             kept = lane.kept_back.take()
             assert kept is not None
-            self._latest.stop(kept[1].id)
-            kept[0].was_kept_back()
-            self._put(lane, kept[0], kept[1])
+            self._put_late(lane, *kept)
+
+    def _put_late(self, lane: Lane[Kept], message: Message, call: Call) -> None:
+        """Put a message that was kept back into its reserved place."""
+        self._latest.stop(call.id)
+        message.was_kept_back()
+        self._put(lane, message, call)
 
     def _take_back(self, lane: Lane[Kept], call_id: str) -> Kept | None:
         self._latest.stop(call_id)
@@ -189,14 +197,11 @@ class Lanes:
             kept = call.lane.kept_back.remove(call_id) if call is not None and call.lane is not None else None
             if call is None or call.lane is None or kept is None:
                 continue
-            message, _, held = kept
-            if not held:
+            message, _ = kept
+            if call.is_detached:
                 error: RingbackError = self._too_many_open(call.lane, message, call.tenant)
-            elif call.is_detached:  # its client has gone, and may ask for it later
-                call.lane.kept_back.put(call_id, call.tenant, kept)
-                continue
             else:
-                error = QueueTooLong(f"queue {message.queue!r} has had no turn for it", call_id)
+                error = QueueTooLong(f"the turn of this call has not come in time in queue {message.queue!r}", call_id)
             self._waiting.settle(call_id, error)
 
     def _too_many_open(self, lane: Lane[Kept], message: Message, tenant: Tenant) -> TooManyOpen:

@@ -59,7 +59,6 @@ class Switchboard:
         self._queue_names = QueueNames(app, settings.queues)
         self._queue_depths = QueueDepths(app, settings, self._queue_names)
         self._lanes = Lanes(self._outbox, self._waiting, self._queue_depths, settings)
-        self._waiting.on_settled = self._lanes.settle
         self._components: list[Component] = [self._queue_depths]
         self._loop_queue: LoopQueue | None = None
         self._calls = graft_results(app, self)
@@ -131,7 +130,8 @@ class Switchboard:
 
     def detach(self, call_id: str) -> None:
         """Note that no client waits for a call any more, and that it goes on."""
-        self._waiting.detach(call_id)
+        if self._waiting.detach(call_id):
+            self._lanes.on_client_gone(call_id)
 
     async def submit(
         self,

@@ -75,12 +75,14 @@ class Waiting:
         else:
             self.loop_queue.post(self._deadlines.arm)
 
-    def detach(self, call_id: str) -> None:
-        """Note that no client waits for a call any more, and that it goes on."""
+    def detach(self, call_id: str) -> bool:
+        """Note that no client waits for a call any more, and that it goes on; returns whether one did until now."""
         call = self._ledger.get(call_id)
-        if call is not None and call.watch is not None and not call.is_detached:
-            call.watch.patience = None
-            self._count(call, self.shares_for(call.watch))
+        if call is None or call.watch is None or call.is_detached:
+            return False
+        call.watch.patience = None
+        self._count(call, self.shares_for(call.watch))
+        return True
 
     def shares_for(self, watch: Watch | None) -> Shares:
         """The shares in which a call is to be counted at the moment."""

@@ -37,9 +37,15 @@ class Outbox:
 
         :raises OutboxFull: the outbox holds its limit; no place is reserved.
         """
-        if self._reserved + len(self._messages) + self.in_flight >= self.limit:
+        if not self.reserve_if_room():
             raise OutboxFull(f"{self.limit} messages are waiting for the broker", call_id)
+
+    def reserve_if_room(self) -> bool:
+        """Reserve a place as ``reserve`` does; returns false if the outbox holds its limit."""
+        if self._reserved + len(self._messages) + self.in_flight >= self.limit:
+            return False
         self._reserved += 1
+        return True
 
     def cancel(self) -> None:
         """Free the place that was reserved for a message."""
@@ -54,9 +60,7 @@ class Outbox:
 
     def put_if_room(self, message: Message) -> bool:
         """Put a complete message in; returns false if there is no place."""
-        try:
-            self.reserve(message.call_id)
-        except OutboxFull:
+        if not self.reserve_if_room():
             return False
         self.put(message)
         return True

@@ -1,4 +1,4 @@
-"""How much may be on its way, and how much of that is whose. Pure: no I/O, no greenlets; imports no other wing.
+"""How much work may be on its way, and which part of it each tenant may have. Pure; imports no other wing.
 
 A queue has a ``Lane``, which consists of a ``Pace``, at which its calls are answered, a ``Window``, as many messages as
 may be out at once, and a ``FairQueue`` of those that are kept back. ``Shares`` are of what a process may hold at all.

@@ -41,9 +41,6 @@ class FairQueue(Generic[Item]):
     def __len__(self) -> int:
         return len(self._owners)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._owners
-
     def of(self, tenant: Tenant) -> int:
         """How many items of a tenant wait."""
         line = self._lines.get(tenant.name)

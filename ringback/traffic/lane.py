@@ -27,7 +27,6 @@ class Lane(Generic[Item]):
         self._clock = clock
         self.pace, self.window = Pace(clock), Window()
         self.kept_back: FairQueue[Item] = FairQueue()
-        self._read_at = clock()
         # The tenant that has come last, and the last one before that is another one; each with the moment.
         self._last: tuple[str, float] = "", -HOLD
         self._other: tuple[str, float] = "", -HOLD
@@ -35,7 +34,7 @@ class Lane(Generic[Item]):
     @property
     def may_send(self) -> bool:
         """Whether one more message may be sent: the window has room, or what is known of the queue is too old."""
-        return self.window.has_room or self._clock() - self._read_at > STALE
+        return self.window.has_room or self.pace.age > STALE
 
     def wait(self, tenant: Tenant) -> float:
         """Seconds until a new call of this tenant would be answered; 0 if nothing is known that it would wait for."""
@@ -71,6 +70,5 @@ class Lane(Generic[Item]):
 
     def read(self, messages: int, consumers: int | None) -> None:
         """Take a reading of the queue, as ``Pace.read``."""
-        self._read_at = self._clock()
         self.pace.read(messages, consumers, len(self.kept_back))
         self.window.read(messages, len(self.kept_back))

@@ -134,6 +134,11 @@ class Pace:
         return self._read_at - self._taken_at
 
     @property
+    def age(self) -> float:
+        """Seconds since the last reading."""
+        return self._clock() - self._read_at
+
+    @property
     def has_workers(self) -> bool:
         """Whether there are workers, as far as the broker tells."""
         return bool(self._consumers)

@@ -1,4 +1,4 @@
-"""Who may have how many of what there is a limited number of, such as held calls. Pure; any greenlet."""
+"""How many of a limited number of places, such as those of held calls, each tenant may have. Pure; any greenlet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESERVE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Whose a request is, where there is not enough for all: a caller with a token, or else a client's address.
+    """The party whose share a request takes: a caller with a token, or else a client's address.
 
     :param weight: how much of everything it may have beside others, who have 1 unless RINGBACK_WEIGHTS says otherwise.
     """

@@ -1,4 +1,4 @@
-"""Which of several processes accepts the connections that come: those with fewer open ones, in larger steps.
+"""Shares connections among processes that listen on one socket: one with fewer open ones accepts more at a time.
 
 The processes listen on one socket, so that a connection waits for no certain process. A process that accepted all that
 wait would take all of a few that come at once. If each accepted a single one in each round of its loop, the last of

@@ -26,6 +26,7 @@ from ringback.errors import BodyTooLarge, RingbackError, TooManyBodies
 from ringback.settings import Settings
 from ringback.web.addresses import HostCheck, Proxies
 from ringback.web.connections import RESERVED, ClientStream, Connections, raise_descriptor_limit
+from ringback.web.error_answers import count_refusal
 from ringback.web.lingering_close import LingeringClose
 
 logger = logging.getLogger(__name__)
@@ -187,6 +188,7 @@ class BodyLimit(httputil.HTTPMessageDelegate):
         self._refuse(error)
 
     def _refuse(self, error: RingbackError) -> None:
+        count_refusal(error, known=False)
         self._give_back()
         refused = LingeringClose(self._connection)
         self._left, self._request = math.inf, refused

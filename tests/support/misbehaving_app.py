@@ -222,7 +222,7 @@ class Inside(ringback.RequestHandler):
             "runs": len(gateway.runs),
             "sizes": len(gateway.runs._retention),
             "labels": len({task for task, _ in gateway.runs.ended.counts}),
-            "buckets": len(gateway.rate),
+            "buckets": len(gateway.rate) + len(gateway.other_rate),
             "failures": len(ringback.web.handlers._failures),
             "tickets": len(ringback.web.tickets_in(self.settings)),
             "descriptions": len(gateway.descriptions),
