@@ -6,7 +6,7 @@ run: .venv/run  ## start on an embedded broker and worker; PORT=8000 make run fo
 
 test: .venv/dev  ## run the tests, on private servers
 	@scripts/servers
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 quick: .venv/dev  ## run the tests that start no server, in half a minute
 	.venv/bin/python -m pytest -m quick

@@ -12,6 +12,7 @@ import pytest
 
 from ringback.web import connections
 from ringback.web.connections import Connections
+from ringback.web.unread import Unread
 
 
 class Exhausted(socket.socket):
@@ -43,7 +44,9 @@ def test_a_lack_of_descriptors_is_waited_for_and_logged_once(
         accepted = asyncio.get_running_loop().create_future()
         with Exhausted(3) as listener, socket.socket() as client:
             listener.number = number
-            door = Connections(10, 30.0, lambda connection, address: (connection.close(), accepted.set_result(None)))
+            door = Connections(
+                10, 30.0, Unread(25.0), lambda connection, address: (connection.close(), accepted.set_result(None))
+            )
             door.listen([listener])
             client.setblocking(False)
             await asyncio.get_running_loop().sock_connect(client, listener.getsockname())
@@ -65,7 +68,7 @@ def test_another_error_is_not_swallowed() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context["exception"]))
         with Exhausted(1) as listener, socket.socket() as client:
             listener.number = errno.EPERM
-            door = Connections(10, 30.0, lambda connection, address: connection.close())
+            door = Connections(10, 30.0, Unread(25.0), lambda connection, address: connection.close())
             door.listen([listener])
             client.setblocking(False)
             await asyncio.get_running_loop().sock_connect(client, listener.getsockname())

@@ -57,6 +57,7 @@ class FakeWaiting:
 
 class FakeHolder:
     deadline: float | None = None
+    unread = 0.0
 
 
 class Core:
@@ -125,6 +126,18 @@ def test_a_call_that_is_awaited_at_once_has_its_deadline(holder: FakeHolder) -> 
 
     assert core.drafts.expire(call) == 5.0  # type: ignore[arg-type]
     assert core.sent().expires == 5.0
+
+
+@pytest.mark.parametrize(("unread", "left"), [(2.0, 3.0), (5.0, 0.001), (60.0, 0.001)])
+def test_what_a_request_has_waited_to_be_read_is_part_of_its_deadline(
+    holder: FakeHolder, unread: float, left: float
+) -> None:
+    core = Core()
+    holder.deadline, holder.unread = 5.0, unread
+    call = core.call()
+
+    assert core.drafts.expire(call) == left  # type: ignore[arg-type]
+    assert core.sent().expires == left
 
 
 def test_a_call_that_is_awaited_late_has_its_deadline_all_the_same(holder: FakeHolder) -> None:

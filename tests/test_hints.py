@@ -98,7 +98,7 @@ def hints(hint: Any) -> Hints:
     return Hints(create_model("Arguments", value=(hint, ...)))
 
 
-@pytest.mark.parametrize("hint", HINTS, ids=str)
+@pytest.mark.parametrize("hint", HINTS, ids=lambda hint: str(hint).partition(" at 0x")[0])
 def test_a_value_fits_a_hint_as_it_does_in_json(hint: Any) -> None:
     checked, adapter = hints(hint), TypeAdapter(hint)
 

@@ -186,3 +186,9 @@ def test_what_takes_a_share_is_the_caller_or_else_the_address() -> None:
     assert tenant_of(caller, "").weight == 2
     assert tenant_of(ANYBODY, "192.0.2.1") != tenant_of(ANYBODY, "192.0.2.2")
     assert tenant_of(ANYBODY, "2001:db8::1") == tenant_of(ANYBODY, "2001:db8::2")  # one client's network
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
+def test_a_caller_of_no_weight_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match=r"'web': weight .* is not above 0"):
+        Caller("web", weight=weight)

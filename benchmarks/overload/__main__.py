@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from http.client import HTTPConnection
 
@@ -17,7 +19,7 @@ from benchmarks.contenders import Contender
 from benchmarks.link import channel
 from benchmarks.overload import report
 from benchmarks.overload.cases import CASES, PATIENCE, WHO, Case
-from benchmarks.overload.load import Events, offer
+from benchmarks.overload.load import Events, capacity, offer
 from benchmarks.plan import chosen
 from benchmarks.stage import PATIENCE as START
 from benchmarks.stage import NotRight, Web, worker
@@ -58,6 +60,9 @@ def measure(case: Case, who: Contender) -> report.Row:
         webs = [stack.enter_context(Web(who, broker, **more)) for _ in range(case.processes)]
         for web in webs:
             wait_for(web)
+        done = capacity([web.url for web in webs], case)
+        for _ in range(case.hogs):
+            stack.enter_context(hog(webs[0].pid))
         depths: list[int] = []
         events: Events = {}
         if isinstance(broker, RabbitMQ):
@@ -73,7 +78,25 @@ def measure(case: Case, who: Contender) -> report.Row:
         if case.beside:
             alone = offer(urls, replace(case, times=case.beside, beside=0.0, asynchronous=False), ALONE, {})
         answers = offer(urls, case, SECONDS, events)
-        return report.Row(case, who, SECONDS, answers, alone, depths)
+        return report.Row(case, who, SECONDS, done, answers, alone, depths)
+
+
+@contextmanager
+def hog(pid: int) -> Iterator[None]:
+    """A busy program on the last processor, which a process has to share with it; this one leaves it to them."""
+    last = os.cpu_count() - 1
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(thread), {last})
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, before - {last})
+    busy = f"import os\nos.sched_setaffinity(0, {{{last}}})\nwhile os.getppid() == {os.getpid()}: pass"
+    process = subprocess.Popen([sys.executable, "-c", busy])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        os.sched_setaffinity(0, before)
 
 
 def depth(link: amqp.Channel, case: Case) -> int:

@@ -37,6 +37,7 @@ class Case:
     :param beside: what another client offers, from an address of its own, by what the slots can do.
     :param asynchronous: whether the first client does not wait for its results.
     :param redis: whether Redis is the broker, and has the results.
+    :param hogs: busy programs with which the web process shares a processor.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Case:
     beside: float = 0.0
     asynchronous: bool = False
     redis: bool = False
+    hogs: int = 0
     against: tuple[str, ...] = ("ringback",)
 
     @property
@@ -75,6 +77,7 @@ CASES = [
     Case("100 ms, the worker stands still from 10 to 30 s", 5, (0.1,), stopped=(10.0, 30.0)),
     Case("100 ms, half of the slots go after 15 s", 6, (0.1,), gone=15.0),
     Case("100 ms, five times the capacity", 5, (0.1,), times=5.0),
+    Case("100 ms, 20 times, the web process has a seventh of a processor", 5, (0.1,), times=20.0, hogs=6),
     Case("100 ms, three queues", 6, (0.1,), api=True, queues=3),
     Case("100 ms, Redis for both", 5, (0.1,), redis=True),
     Case("100 ms, another offers a tenth", 5, (0.1,), times=5.0, beside=0.1),

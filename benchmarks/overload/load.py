@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import time
@@ -15,6 +16,9 @@ from benchmarks.overload.cases import PATIENCE, Case
 #: Seconds after which an answer is not waited for any more, to see the end of what comes too late.
 LONGEST = 30.0
 
+
+#: Seconds for which clients come that each wait for their answer, twice, beside the time of four tasks.
+CLOSED_LOOP = 4.0
 
 #: Of the first client, and of the one beside it: without tokens each address has a share.
 ADDRESS, BESIDE = "127.0.0.1", "127.0.0.2"
@@ -53,6 +57,26 @@ def offer(urls: Sequence[str], case: Case, seconds: float, events: Events) -> li
     return asyncio.run(_offer(urls, case, seconds, events))
 
 
+def capacity(urls: Sequence[str], case: Case) -> float:
+    """Tasks a second that are done for clients that each wait for their answer, three for each slot."""
+    return asyncio.run(_capacity(urls, case))
+
+
+async def _capacity(urls: Sequence[str], case: Case) -> float:
+    clients, numbers = Clients(urls, replace(case, asynchronous=False), 1.0), itertools.count()
+    half = CLOSED_LOOP + 2 * max(case.tasks)  # seconds; only the second half counts
+    middle, done = time.monotonic() + half, 0
+
+    async def ask() -> None:
+        nonlocal done
+        while time.monotonic() < middle + half:
+            await clients.exchange(next(numbers))
+            done += middle <= time.monotonic() < middle + half
+
+    await asyncio.gather(*(ask() for _ in range(3 * case.slots)))
+    return done / half
+
+
 async def _offer(urls: Sequence[str], case: Case, seconds: float, events: Events) -> list[Answered]:
     for moment, happen in events.items():
         asyncio.get_running_loop().call_later(moment, happen)
@@ -88,13 +112,14 @@ class Clients:
 
     async def _ask(self, due: float, number: int) -> Answered:
         try:
-            text = await asyncio.wait_for(self._exchange(number), LONGEST)
+            text = await asyncio.wait_for(self.exchange(number), LONGEST)
             status = int(text.split(b" ", 2)[1])
         except (OSError, TimeoutError, asyncio.TimeoutError, IndexError):
             status = 0
         return Answered(due, status, self._now(), self._address != ADDRESS, 202 if self._case.asynchronous else 200)
 
-    async def _exchange(self, number: int) -> bytes:
+    async def exchange(self, number: int) -> bytes:
+        """Send a request on a connection of its own; return what comes back."""
         port = self._ports[number % len(self._ports)]
         reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(self._address, 0))
         try:

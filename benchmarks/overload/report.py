@@ -18,7 +18,7 @@ from benchmarks.overload.load import Answered
 #: Seconds until the figures count.
 SETTLED = 10
 
-HEAD = "| case | who | answered in time, of the capacity | too late | refused | p50 s | p99 s | refusals' p99 ms |"
+HEAD = "| case | who | tasks/s | answered in time, of that | too late | refused | p50 s | p99 s | refusals' p99 ms |"
 
 BESIDE = "| case | answered in time | p50 ms alone | p50 ms | p99 ms alone | p99 ms |"
 
@@ -30,14 +30,15 @@ class Row:
     case: Case
     who: Contender
     seconds: float
+    capacity: float  #: tasks a second that are done for clients that wait for each other
     answers: list[Answered]
     alone: list[Answered]  #: of the other client, before the first one came
     depths: list[int]  #: of the queues, in each second
 
     def goodput(self, begin: float, end: float) -> float:
-        """Answers in time from one moment to another, by what the slots can do."""
+        """Answers in time from one moment to another, by the capacity."""
         count = sum(answer.in_time and begin <= answer.at < end for answer in self.answers)
-        return count / (end - begin) / self.case.capacity
+        return count / (end - begin) / self.capacity
 
 
 def line(row: Row) -> str:
@@ -47,6 +48,7 @@ def line(row: Row) -> str:
     refused = [answer.took * 1000 for answer in later if answer.status in (429, 503)]
     late = len(later) - len(good) - len(refused)
     figures = [
+        f"{row.capacity:.0f}",
         f"{row.goodput(SETTLED, row.seconds):.0%}",
         f"{late / max(1, len(later)):.0%}",
         f"{len(refused) / max(1, len(later)):.0%}",
@@ -76,7 +78,7 @@ def write(rows: Sequence[Row], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     waits = f"clients wait for {PATIENCE:g} s"
     about = f"{cpu.model()}, two cores for all; {waits}; figures from second {SETTLED} on."
-    table = "\n".join([about, "", HEAD, "|---|---|--:|--:|--:|--:|--:|--:|", *map(line, rows)])
+    table = "\n".join([about, "", HEAD, "|---|---|--:|--:|--:|--:|--:|--:|--:|", *map(line, rows)])
     if beside := [row for row in rows if row.case.beside]:
         lines = ["", "", "The other client:", "", BESIDE, "|---|--:|--:|--:|--:|--:|", *map(line_beside, beside)]
         table += "\n".join(lines)

@@ -17,10 +17,13 @@ from ringback.api.gateway import Gateway
 from ringback.api.json_body import read_json
 from ringback.errors import BadRequest, ClientGone, UnsupportedMediaType
 from ringback.runs import Run, Submission
-from ringback.web import NO_PAGE, PROBLEM, TRACE, RequestHandler, for_origin, trace
+from ringback.web import NO_PAGE, PROBLEM, TRACE, HeldRequest, RequestHandler, for_origin, trace
 
 #: The status of a request that goes on as a WebSocket (RFC 9110, 15.2.2).
 SWITCHING_PROTOCOLS = 101
+
+#: Seconds for which a request waits at least for what it asks for.
+LEAST = 0.001
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -48,7 +51,7 @@ class ApiHandler(RequestHandler):
 
     def prepare(self) -> None:
         """Hold the request, and find out whose it is, as ``RequestHandler.prepare``."""
-        self._received = asyncio.get_running_loop().time()
+        self._received = asyncio.get_running_loop().time() - HeldRequest.of(self).unread
         super().prepare()
 
     def options(self, *_: str) -> None:
@@ -182,8 +185,12 @@ class ApiHandler(RequestHandler):
 
     @property
     def age(self) -> float:
-        """Seconds since the request arrived."""
+        """Seconds since the request came, read or not."""
         return asyncio.get_running_loop().time() - self._received
+
+    def left(self, seconds: float) -> float:
+        """What is left of so many seconds since the request came, or a moment."""
+        return max(LEAST, seconds - self.age)
 
     @property
     def origins(self) -> Collection[str]:

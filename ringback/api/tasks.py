@@ -142,7 +142,8 @@ class Calls(ApiHandler):
 
         :raises RingbackError: no run was started.
         """
-        submission.patience = self.patience[0] or None
+        seconds, _ = self.patience
+        submission.patience = self.left(seconds) if seconds else None
         run, repeated = await self.submit(submission)
         if repeated and run.has_ended:
             self.set_header("Idempotent-Replayed", "true")
@@ -163,7 +164,7 @@ class Calls(ApiHandler):
         if applied:
             self.set_header("Preference-Applied", applied)
         if seconds:
-            await self.wait(lambda: run.has_ended, seconds - self.age)
+            await self.wait(lambda: run.has_ended, self.left(seconds))
         else:
             await self.wait(lambda: run.is_queued, 2 * self.gateway.settings.publish_timeout)
 

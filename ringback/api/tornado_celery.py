@@ -63,7 +63,7 @@ class ApplyAsync(Calls):
         body = read_json(self.request.body, ApplyBody)
         asked = CallBody.model_construct(args=body.args, kwargs=body.kwargs, options=body)
         call = await self.check(task, asked, self.request.body)
-        patience = self.gateway.settings.deadline if self.waits else None
+        patience = self.left(self.gateway.settings.deadline) if self.waits else None
         submission = self.submission(call, cancel_after=body.timeout or None, patience=patience)
         run, _ = await self.submit(submission)
         return run
@@ -80,7 +80,7 @@ class Apply(ApplyAsync):
         :raises DeadlineExceeded: it has not ended within RINGBACK_DEADLINE.
         """
         run = await self.apply(name)
-        await self.wait(lambda: run.has_ended, self.gateway.settings.deadline - self.age)
+        await self.wait(lambda: run.has_ended, self.left(self.gateway.settings.deadline))
         if not run.state.is_final:
             run.detach()
             raise DeadlineExceeded(f"the task goes on; ask for /tasks/result/{run.run_id}/", run.run_id)

@@ -33,6 +33,10 @@ class Holder(Protocol):
         """Seconds for each of its calls; ``None`` for the setting's."""
 
     @property
+    def unread(self) -> float:
+        """Seconds for which it has waited to be read, which count as part of the deadline."""
+
+    @property
     def tenant(self) -> Tenant:
         """Whose it is."""
 

@@ -19,6 +19,9 @@ from ringback.calls.waiting import Waiting
 from ringback.errors import NoResult, Refused
 from ringback.publish import Message, Outbox
 
+#: Seconds that a call has at least.
+LEAST = 0.001
+
 
 class Drafts:
     """Completes messages, and puts them into the outbox.
@@ -100,7 +103,9 @@ class Drafts:
     def _deadline_of_request(self) -> float | None:
         """The seconds for each call of the request that the running code answers; ``None`` if there is no request."""
         holder = current_holder.get()
-        return None if holder is None else holder.deadline or self._deadline
+        if holder is None:
+            return None
+        return max(LEAST, (holder.deadline or self._deadline) - holder.unread)
 
     def _on_confirmed(self, call: Call, watch: Watch) -> None:
         watch.on_confirmed()

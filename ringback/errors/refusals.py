@@ -46,6 +46,13 @@ class TooManyOpen(Refused):
     slug = "too-many-open"
 
 
+class Overloaded(Refused):
+    """This process has had no time to read the request for half of the deadline."""
+
+    slug = "overloaded"
+    retry_after = 5
+
+
 class QueueTooLong(Refused):
     """More tasks wait in the queue than RINGBACK_MAX_QUEUE allows, or than can be done before the client gives up."""
 

@@ -33,13 +33,18 @@ class Caller:
     :param name: its runs and idempotency keys belong to this name.
     :param patterns: of the names of the tasks that it may call.
     :param scopes: of ``read``, ``call``, ``operate`` and ``metrics``.
-    :param weight: how much of everything it may have beside others, where there is not enough for all.
+    :param weight: how much of everything it may have beside others, where there is not enough for all; above 0.
+    :raises ValueError: the weight is not above 0.
     """
 
     name: str
     patterns: tuple[str, ...] = ("*",)
     scopes: frozenset[str] = frozenset(SCOPES)
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError(f"caller {self.name!r}: weight {self.weight} is not above 0")
 
     def may_call(self, task: str) -> bool:
         """Whether the caller may call this task."""

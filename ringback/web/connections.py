@@ -19,6 +19,7 @@ from typing import Any
 from tornado.iostream import IOStream
 
 from ringback.web.balance import Balance
+from ringback.web.unread import Unread
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 RESERVED = 100
 
 #: Connections that are accepted in one round of the loop, at most.
-BATCH = 128
+BATCH = 16
 
 #: Seconds until accepting is tried again where a descriptor or memory was lacking.
 PAUSE = 1.0
@@ -56,11 +57,13 @@ class ClientStream(IOStream):
     """A client's connection. ``Connections`` knows it until it is closed."""
 
     # IOStream has as many attributes as instances can share the names of; more in its dict would take 1.4 KiB each.
-    __slots__ = "_connections", "has_progress", "is_new"
+    __slots__ = "_connections", "has_progress", "is_new", "ready_at", "unread"
 
     def __init__(self, sock: socket.socket, connections: Connections, **options: Any) -> None:
         self._connections = connections
         self.is_new = True  #: whether no request has come yet
+        self.ready_at = 0.0  #: when it was ready for another request, on time.monotonic
+        self.unread = 0.0  #: seconds for which the last request has waited to be read
         self.has_progress = True  #: whether it took bytes since the last look
         connections.open.add(self)
         super().__init__(sock, **options)
@@ -86,13 +89,16 @@ class Connections:
 
     :param limit: how many may be open at once.
     :param write_timeout: seconds without progress after which a client that does not read is given up.
+    :param unread: refuses the connections that have waited for too long.
     :param on_connection: gets each accepted socket and its address.
     """
 
-    def __init__(self, limit: int, write_timeout: float, on_connection: Callable[[socket.socket, Any], object]) -> None:
+    def __init__(
+        self, limit: int, write_timeout: float, unread: Unread, on_connection: Callable[[socket.socket, Any], object]
+    ) -> None:
         self._limit, self._write_timeout, self._on_connection = limit, write_timeout, on_connection
         self._sockets: list[socket.socket] = []
-        self._accepts, self._warned_at = False, -SILENCE
+        self._unread, self._accepts, self._warned_at = unread, False, -SILENCE
         self.balance = Balance()  #: with the processes that accept connections from the same sockets
         self.open: set[ClientStream] = set()
         self.blocked: dict[ClientStream, float] = {}  #: those whose client reads slowly: when they last took bytes
@@ -147,6 +153,8 @@ class Connections:
                 self._pause()
                 asyncio.get_running_loop().call_later(PAUSE, self._resume)
                 return
+            if self._unread.refuse(connection, address[0]):
+                continue
             self._on_connection(connection, address)
             self.balance.set(len(self.open))
             if not self.balance.may_accept_more():

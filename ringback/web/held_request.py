@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class HeldRequest:
     """A request that is held open: the ``Holder`` of the calls that are made to answer it."""
 
-    __slots__ = "__weakref__", "_calls", "handler"
+    __slots__ = "__weakref__", "_calls", "handler", "unread"
 
     #: All that are not answered yet, and some that are: see ``held``.
     _all: ClassVar[WeakSet[HeldRequest]] = WeakSet()
@@ -29,6 +29,8 @@ class HeldRequest:
     def __init__(self, handler: tornado.web.RequestHandler) -> None:
         self.handler = handler
         self._calls: tuple[Call, ...] = ()
+        #: Seconds for which the request has waited to be read.
+        self.unread: float = getattr(getattr(handler.request.connection, "stream", None), "unread", 0.0)
         handler.request.connection.set_close_callback(self._on_client_gone)  # type: ignore[union-attr]
         self._all.add(self)
 

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import math
 import socket
+import time
 from collections.abc import Awaitable, Iterable
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from ringback.web.addresses import HostCheck, Proxies
 from ringback.web.connections import RESERVED, ClientStream, Connections, raise_descriptor_limit
 from ringback.web.error_answers import count_refusal
 from ringback.web.lingering_close import LingeringClose
+from ringback.web.unread import Unread, waited
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,8 @@ class BoundedHTTPServer(HTTPServer):
         self.proxies = Proxies(settings.proxies, guarded or settings.open_to_all)
         self.hosts = HostCheck(settings.hosts) if settings.hosts or not (guarded or settings.open_to_all) else None
         limit = min(settings.connection_limit, max(RESERVED, raise_descriptor_limit() - RESERVED))
-        self.connections = Connections(limit, settings.write_timeout, self._connect)
+        self.unread = Unread(settings.deadline)
+        self.connections = Connections(limit, settings.write_timeout, self.unread, self._connect)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Accept the connections of these sockets, as Tornado's ``add_sockets``."""
@@ -73,6 +76,7 @@ class BoundedHTTPServer(HTTPServer):
         connection = cast(HTTP1Connection, request_conn)
         connection.set_max_body_size(math.inf)  # type: ignore[arg-type]  # its 400 would come first
         stream = cast(ClientStream, connection.stream)
+        stream.ready_at = time.monotonic()
         (self.first_headers if stream.is_new else self.headers).start(stream)
         return BodyLimit(super().start_request(server_conn, connection), connection, self)
 
@@ -105,11 +109,16 @@ class BodyLimit(httputil.HTTPMessageDelegate):
 
     def headers_received(self, start_line: StartLine, headers: httputil.HTTPHeaders) -> Awaitable[None] | None:
         self._start_line, self._headers = cast(httputil.RequestStartLine, start_line), headers
-        self._server.has_headers(cast(ClientStream, self._connection.stream))
+        stream = cast(ClientStream, self._connection.stream)
+        stream.unread = waited(stream.socket)
+        if not stream.is_new:  # it may have been sent before the answer to the one before it
+            stream.unread = min(stream.unread, time.monotonic() - stream.ready_at)
+        self._server.has_headers(stream)
         if "Content-Length" in headers or "Transfer-Encoding" in headers:
             self._server.bodies.start(self)
         try:
             self._name_client()
+            self._server.unread.check(stream.unread, self._start_line.path)
             if self._server.hosts is not None:
                 self._server.hosts.check(headers.get("Host", "localhost"))
             if _announced(headers) > self._left:

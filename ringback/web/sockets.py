@@ -15,7 +15,7 @@ from gevent import monkey
 from ringback.errors import BadSetting
 
 #: Connections that may wait to be accepted. With Tornado's 128 some of 1000 that come at once try again a second later.
-BACKLOG = 1024
+BACKLOG = 4096
 
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")  # gevent's waits on a hub
 _socket: type[socket.socket] = monkey.get_original("socket", "socket")  # each of gevent's has one
