@@ -58,7 +58,7 @@ def offer(urls: Sequence[str], case: Case, seconds: float, events: Events) -> li
 
 
 def capacity(urls: Sequence[str], case: Case) -> float:
-    """Tasks a second that are done for clients that each wait for their answer, three for each slot."""
+    """Tasks a second that are done for clients that each wait for their answer, a few more than slots."""
     return asyncio.run(_capacity(urls, case))
 
 
@@ -70,10 +70,10 @@ async def _capacity(urls: Sequence[str], case: Case) -> float:
     async def ask() -> None:
         nonlocal done
         while time.monotonic() < middle + half:
-            await clients.exchange(next(numbers))
-            done += middle <= time.monotonic() < middle + half
+            answer = await clients.exchange(next(numbers))
+            done += b" 200 " in answer[:16] and middle <= time.monotonic() < middle + half
 
-    await asyncio.gather(*(ask() for _ in range(3 * case.slots)))
+    await asyncio.gather(*(ask() for _ in range(case.slots + max(2, case.slots // 5))))
     return done / half
 
 
