@@ -53,7 +53,7 @@ class Core:
         call_id = str(len(self.calls))
         watch = Watch(call_id, print, print, patience)
         call: Any = SimpleNamespace(
-            id=call_id, tenant=tenant, watch=watch, lane=None, place=0, state="SUCCESS", is_detached=patience is None
+            id=call_id, tenant=tenant, watch=watch, lane=None, place=None, state="SUCCESS", is_detached=patience is None
         )
         sent = message(call_id, queue)
         self.lanes.admit(sent, tenant, patience)
@@ -177,7 +177,7 @@ def test_a_call_that_nobody_waits_for_is_queued_at_once_unless_others_want_the_q
     core.send(OTHER)
     kept_back = core.send(patience=None)
     assert core.sent() == []
-    assert kept_back.place == 0
+    assert kept_back.place.number == 0
 
 
 def test_what_nobody_waits_for_is_refused_while_others_wait_for_the_same_queue(core: Core) -> None:
@@ -294,22 +294,22 @@ def test_at_the_end_a_full_outbox_stops_nothing(core: Core) -> None:
 
     core.lanes.close()
 
-    assert left.place == 0
+    assert left.place.number == 0
 
 
 def test_a_lane_is_contended_while_another_tenant_has_come_lately(clock: Clock) -> None:
     lane: Lane[object] = Lane(clock)
-    lane.come(ONE)
+    lane.come(ONE, "add")
     assert not lane.is_contended(ONE)
     assert lane.is_contended(OTHER)
 
-    lane.come(OTHER)
-    lane.come(OTHER)
+    lane.come(OTHER, "add")
+    lane.come(OTHER, "add")
     assert lane.is_contended(ONE)
     assert lane.is_contended(OTHER)
 
     clock.now += 4
-    lane.come(OTHER)
+    lane.come(OTHER, "add")
     clock.now += 2
     assert not lane.is_contended(OTHER)
     assert lane.is_contended(ONE)

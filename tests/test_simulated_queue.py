@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ringback.traffic import Tenant
+from ringback.traffic import Lane, Tenant
+from ringback.traffic.excess import MOST, Excess
 from simulated_queue import Simulation
 
 Seconds = Callable[[random.Random], float]
@@ -46,6 +47,37 @@ def test_at_twice_the_capacity_the_goodput_is_the_capacity(
     assert done.goodput(10, 90) >= 0.9 * capacity
     delays = done.delays(ONE)
     assert delays[int(len(delays) * 0.99)] <= 5.0
+
+
+@pytest.mark.parametrize("gateways", [1, 2])
+def test_of_tasks_that_take_longer_than_others_fewer_are_admitted_but_they_are_in_time(gateways: int) -> None:
+    done = Simulation({ONE: 2 * 20 / MIXED_MEAN}, mixed, 20, gateways=gateways).run(90)
+
+    slow = [call for call in done.answered if call.seconds == 2.0]
+    assert len(slow) >= 500
+    assert done.too_late <= 0.2 * len(slow)
+    assert sum(call.seconds for call in done.answered) >= 0.9 * 20 * 90
+
+
+def test_a_task_that_takes_longer_than_its_clients_wait_is_not_refused_for_that() -> None:
+    lane: Lane[object] = Lane()
+    for _ in range(100):
+        lane.excess.note("long", 60.0)
+        lane.excess.note("short", 0.0)
+
+    assert lane.late_by(ONE, "long", 5.0) == 0
+    assert lane.excess.of("long") > 20
+    assert lane.excess.of("short") == lane.excess.of("never called") == 0
+
+
+def test_excess_is_known_of_a_bounded_number_of_tasks() -> None:
+    excess = Excess()
+    excess.note("usual", 0.0)
+    for number in range(2 * MOST):
+        excess.note("usual", 0.0)
+        excess.note(f"task {number}", 100.0)
+
+    assert excess.of("task 0") == 0 < excess.of(f"task {2 * MOST - 1}")
 
 
 def test_without_admission_it_is_nothing() -> None:

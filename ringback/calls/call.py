@@ -20,7 +20,7 @@ from celery.result import AsyncResult, ResultSet
 from vine import promise  # type: ignore[import-untyped]
 
 from ringback.errors import BadArguments, BadSetting, RingbackError
-from ringback.traffic import NOBODY, Lane, Shares, Tenant
+from ringback.traffic import NOBODY, Lane, Place, Shares, Tenant
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Call(AsyncResult):  # type: ignore[misc]
     tenant: Tenant = NOBODY  #: whose it is
     shares: Shares | None = None  #: those in which it is counted while it waits
     lane: Lane[Any] | None = None  #: of the queue that its message goes to
-    place = 0  #: in that queue, once its message is sent
+    place: Place | None = None  #: on that way
     reports_expiry = False  #: whether a worker reports that its message has expired
     _on_ready: promise | None = None
 

@@ -17,16 +17,10 @@ from ringback.broker import Depth, QueueDepths
 from ringback.calls.call import Call
 from ringback.calls.timeouts import Timeouts
 from ringback.calls.waiting import Waiting
-from ringback.errors import NoWorker, OutboxFull, QueueTooLong, RingbackError, TooManyOpen
+from ringback.errors import DeadlineExceeded, NoWorker, OutboxFull, QueueTooLong, RingbackError, TooManyOpen
 from ringback.publish import Message, Outbox
 from ringback.settings import Settings
-from ringback.traffic import Lane, Tenant
-
-#: The part of a client's patience that the expected wait may take. Some of the tasks ahead take longer than others.
-MARGIN = 0.8
-
-#: The same for a tenant none of whose calls is kept back, so that this one is the next to be sent.
-SURE = 0.95
+from ringback.traffic import MARGIN, Lane, Tenant
 
 #: The part of a client's patience after which its message is not sent any more if it has been kept back until then.
 LATEST = 0.9
@@ -80,7 +74,7 @@ class Lanes:
         if lane is None:
             self._outbox.put(message)
             return
-        call.lane = lane
+        call.lane, call.place = lane, lane.come(call.tenant, _task(message))
         waits_for_its_turn = patience is not None or lane.is_contended(call.tenant)
         if (lane.may_send and not lane.kept_back) or not waits_for_its_turn:
             self._put(lane, message, call)
@@ -89,14 +83,15 @@ class Lanes:
             lane.kept_back.put(call.id, call.tenant, (message, call))
             self._latest.start(call.id, LATEST * (patience or self._confirm_time))
             self._read_soon(message.queue or "")
-        lane.come(call.tenant)
 
     def settle(self, call: Call, error: Exception | None) -> None:
         """Note that a call has ended, and send what is kept back in its queue."""
         lane: Lane[Kept] | None = call.lane
-        if lane is None:
+        if lane is None or call.place is None:
             return
-        if call.place:
+        if isinstance(error, DeadlineExceeded):
+            lane.give_up(call.place)
+        if call.place.number:
             lane.end(call.place, answered=error is None, did=error is None and call.state != states.REVOKED)
         else:
             self._take_back(lane, call.id)
@@ -146,8 +141,6 @@ class Lanes:
         return replace(depth, kept_back=kept_back, expected_wait=round(lane.pace.wait(kept_back), 3))
 
     def _admit_held(self, lane: Lane[Kept], message: Message, tenant: Tenant, patience: float) -> None:
-        wait = lane.wait(tenant)
-        limit = (MARGIN if lane.kept_back.of(tenant) else SURE) * patience
         if self._no_worker and (untaken := lane.pace.untaken) >= self._no_worker:
             advice = "with Prefer: respond-async it is queued all the same"
             if not lane.pace.has_workers:
@@ -155,11 +148,13 @@ class Lanes:
                 raise NoWorker(f"{why}; {advice}", message.call_id)
             why = f"the workers of queue {message.queue!r} have taken no task for {untaken:.0f} s"
             raise QueueTooLong(f"{why}; {advice}", message.call_id)
-        if wait > limit:
-            why = f"queue {message.queue!r} answers after about {wait:.1f} s, and the request can wait {patience:.1f} s"
+        if late := lane.late_by(tenant, _task(message), patience):
+            wait, excess = lane.wait(tenant), lane.excess.of(_task(message))
+            after = f"about {wait:.1f} s" + (f", and this task {excess:.1f} s later" if excess >= 0.1 else "")
+            why = f"queue {message.queue!r} answers after {after}, and the request can wait {patience:.1f} s"
             error = QueueTooLong(why, message.call_id)
             # Spread, so that those who are refused together do not come back together.
-            error.retry_after = max(1, round((wait - limit) * random.uniform(0.8, 1.5)))
+            error.retry_after = max(1, round(late * random.uniform(0.8, 1.5)))
             raise error
 
     def _lane_of(self, message: Message) -> Lane[Kept] | None:
@@ -169,7 +164,8 @@ class Lanes:
         return self._lanes.get(message.queue)
 
     def _put(self, lane: Lane[Kept], message: Message, call: Call) -> None:
-        call.place = lane.send()
+        assert call.place is not None
+        lane.send(call.place)
         self._outbox.put(message)
 
     def _send_kept_back(self, lane: Lane[Kept], all_of_it: bool = False) -> None:
@@ -208,3 +204,7 @@ class Lanes:
         kept_back = lane.kept_back.of(tenant)
         why = f"{kept_back} calls of {tenant.name} wait to be sent to queue {message.queue!r}, and others want it, too"
         return TooManyOpen(why, message.call_id)
+
+
+def _task(message: Message) -> str:
+    return str(message.headers.get("task", ""))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from ringback.calls.lanes import LATEST, MARGIN, SURE
-from ringback.traffic import Lane, Tenant
+from ringback.calls.lanes import LATEST
+from ringback.traffic import Lane, Place, Tenant
 
 #: Seconds between two readings of the depth, and between those of a queue for which messages are kept back.
 READ_INTERVAL, SOON = 0.5, 0.05
@@ -25,7 +25,7 @@ class Called:
     tenant: Tenant
     made: float
     seconds: float  #: that its task takes
-    place: int = 0  #: 0 while it is kept back
+    place: Place
     is_open: bool = True  #: whether the client still waits
     answered_at: float = 0.0
 
@@ -121,11 +121,11 @@ class Simulation:
         self._after(self._chance.expovariate(rate), self._call, tenant)
         number = self._chance.randrange(self.gateways)
         lane = self.lanes[number]
-        if self.admits and lane.wait(tenant) > (MARGIN if lane.kept_back.of(tenant) else SURE) * self.patience:
+        seconds = self.seconds(self._chance)
+        if self.admits and lane.late_by(tenant, f"{seconds:g} s", self.patience):
             self.refused.append((self.now, tenant))
             return
-        call = Called(lane, tenant, self.now, self.seconds(self._chance))
-        lane.come(tenant)
+        call = Called(lane, tenant, self.now, seconds, lane.come(tenant, f"{seconds:g} s"))
         lane.kept_back.put(str(id(call)), tenant, call)
         self._after(self.patience, self._give_up, call)
         self._after(LATEST * self.patience, self._take_back, call)
@@ -135,7 +135,7 @@ class Simulation:
 
     def _send(self, lane: Lane[Called]) -> None:
         while (lane.may_send or not self.admits) and (call := lane.kept_back.take()):
-            call.place = lane.send()
+            lane.send(call.place)
             self._broker.append(call)
         self._work()
 
@@ -148,6 +148,7 @@ class Simulation:
         if call.is_open:
             call.is_open = False
             self.too_late += 1
+            call.lane.give_up(call.place)
             call.lane.end(call.place, answered=False, did=False)
             self._send(call.lane)
 
