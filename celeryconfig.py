@@ -8,7 +8,10 @@ import sys
 
 # Several nodes of a cluster: amqp://…;amqp://…
 broker_url = os.environ.get("BROKER_URL") or os.environ.get("CLOUDAMQP_URL") or "memory://localhost/"
-result_backend = os.environ.get("RESULT_BACKEND") or "rpc://"
+
+# Where results are stored, and published: in the broker if it is Redis. Any other broker brings the replies itself.
+on_redis = broker_url.startswith(("redis", "sentinel"))
+result_backend = os.environ.get("RESULT_BACKEND") or (broker_url if on_redis else "rpc://")
 
 # The default queue: Celery's own name, unless several projects share a broker.
 task_default_queue = os.environ.get("TASK_QUEUE") or "celery"
@@ -34,6 +37,8 @@ accept_content = ["json"]
 result_backend_thread_safe = True
 
 broker_transport_options = {}
+if redis_master := os.environ.get("REDIS_MASTER"):  # the name by which Sentinel knows it
+    broker_transport_options = result_backend_transport_options = {"master_name": redis_master}
 if broker_url.startswith(("amqp", "pyamqp")):
     broker_transport_options = {"confirm_publish": True}  # a message is published once the broker has confirmed it
 

@@ -44,6 +44,7 @@ CELERY = (
     "celery.backends.asynchronous:greenletDrainer.run uses _started _stopped _shutdown",
     "celery.backends.asynchronous:greenletDrainer.wait_for uses _drain_complete_event",
     "celery.backends.base:Backend.meta_from_decoded",
+    "celery.backends.redis:RedisBackend._create_client",
     "celery.backends.rpc:RPCBackend.binding",
     "celery.backends.rpc:RPCBackend.on_task_call",
     "celery.loaders.base:BaseLoader.override_backends",
@@ -68,6 +69,19 @@ AMQP = (
     "kombu.transport.pyamqp:Transport.heartbeat_check",
 )
 
+#: For a broker that is Redis.
+REDIS_BROKER = (
+    "kombu.transport.redis:Channel._connparams",
+    "kombu.transport.redis:Channel.__init__ uses client",
+    "kombu.transport.redis:Channel._create_client uses async_pool pool",
+    "kombu.transport.redis:Channel._get_publish_topic",
+    "kombu.transport.redis:Channel._q_for_pri",
+    "kombu.transport.redis:Channel.get_table",
+    "kombu.transport.virtual.base:Channel._get_message_priority",
+    "kombu.transport.virtual.base:Channel._inplace_augment_message",
+    "redis.connection:AbstractConnection.disconnect uses _sock",
+)
+
 #: For ``web``. On Python 3.10 the loop is asyncio's own.
 LOOP = (
     "asyncio.selector_events:BaseSelectorEventLoop._write_to_self",
@@ -80,6 +94,9 @@ LOOP = (
 
 #: For ``worker``.
 WORKER = (
+    "celery.backends.base:Backend._get_result_meta",
+    "celery.backends.redis:RedisBackend._create_client",
+    "celery.backends.base:Backend.store_result uses _store_result",
     "celery.backends.rpc:RPCBackend._to_result",
     "celery.backends.rpc:RPCBackend.destination_for",
     "celery.worker.consumer:Consumer.Blueprint.default_steps",
@@ -97,8 +114,17 @@ WORKER = (
     "kombu.pidbox:Node.reply",
 )
 
+#: For a green worker of a broker that is Redis.
+REDIS_WORKER = (
+    "kombu.transport.redis:QoS.append uses unacked_key unacked_index_key pipe_or_acquire",
+    "kombu.transport.redis:QoS.restore_unacked",
+    "kombu.transport.virtual.base:Channel.qos uses QoS",
+    "kombu.transport.virtual.base:Message.__init__ uses _raw",
+)
+
 WEB_PROCESS = CELERY + AMQP + LOOP
 WORKER_PROCESS = WORKER + AMQP
+ALL = WEB_PROCESS + WORKER_PROCESS + REDIS_BROKER + REDIS_WORKER
 
 
 def check(names: Sequence[str]) -> None:

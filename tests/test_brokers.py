@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from client import Answer, Client, all_confirmed, answered_in_order, call, first_success, get, run, send
-from ringback.broker.link import Link
+from ringback.broker import connect as connect_broker
 from ringback.settings import Settings
 from servers import RabbitMQ, free_port, need
 from stack import Web, Worker, through_a_proxy
@@ -36,7 +36,7 @@ def test_an_owner_that_counts_its_attempts_tries_all_brokers(rabbitmq: RabbitMQ,
     app = Celery(broker=[rabbitmq.url, spare.url], set_as_current=False)
 
     for turn, server in enumerate([rabbitmq, spare, rabbitmq]):
-        link = Link(app, Settings(), turn)
+        link = connect_broker(app, Settings(), turn)
         assert link.channel.connection.sock.getpeername()[1] == server.port
         link.discard()
 

@@ -48,6 +48,8 @@ def test_help_lists_the_flags() -> None:
         ([], {"BROKER_URL": "amqp://one:port//"}, "BROKER_URL"),
         ([], {"BROKER_URL": "amqp://one:5672//;"}, "BROKER_URL"),
         ([], {"BROKER_URL": "amqp://one:5672//", "TASK_QUEUE_TYPE": "mirrored"}, "TASK_QUEUE_TYPE"),
+        ([], {"BROKER_URL": "redis://one", "RESULT_BACKEND": "rpc://"}, "rpc://"),
+        ([], {"BROKER_URL": "sentinel://one;sentinel://two"}, "REDIS_MASTER"),
         ([], {"WEB_CONCURRENCY": "two"}, "WEB_CONCURRENCY='two'"),
         ([], {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY='0'"),
         ([], {"WEB_CONCURRENCY": "-1"}, "WEB_CONCURRENCY='-1'"),

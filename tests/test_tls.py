@@ -17,7 +17,8 @@ from celery import Celery
 
 from certificates import Authority
 from client import get
-from ringback.broker.link import Link
+from ringback.broker import Link
+from ringback.broker import connect as connect_broker
 from ringback.replies.redis import ChannelBackend
 from ringback.runs.redis_keys import connect
 from ringback.settings import Settings
@@ -134,7 +135,7 @@ def test_an_authority_and_a_clients_certificate_are_given_in_the_address(authori
         app = Celery(broker=without["BROKER_URL"], set_as_current=False)
         check_certificates(app)
         with pytest.raises(kombu.exceptions.OperationalError):
-            Link(app, Settings())
+            connect_broker(app, Settings())
 
 
 def test_the_projects_own_tls_settings_take_precedence(authority: Authority, rabbitmq_port: int) -> None:
@@ -142,7 +143,7 @@ def test_the_projects_own_tls_settings_take_precedence(authority: Authority, rab
         url = f"amqps://guest:guest@{host}:{rabbitmq_port}//"
         app = Celery(broker=url, set_as_current=False, broker_use_ssl=tls)
         check_certificates(app)
-        return Link(app, Settings())
+        return connect_broker(app, Settings())
 
     private = {"ca_certs": str(authority.file)}
     link(RIGHT, **private).discard()
@@ -159,7 +160,7 @@ def test_each_node_of_a_cluster_is_checked_against_its_own_name(authority: Autho
     for urls in (nodes, nodes[::-1]):
         app = Celery(broker=urls, set_as_current=False, broker_use_ssl={"ca_certs": str(authority.file)})
         check_certificates(app)
-        link = Link(app, Settings())
+        link = connect_broker(app, Settings())
         assert link.channel.connection.sock.server_hostname == RIGHT
         link.discard()
 
@@ -204,7 +205,7 @@ def app_of(impostor: Impostor, broker: str, backend: str = "rpc://") -> Celery:
 def web_link(impostor: Impostor) -> None:
     app = app_of(impostor, "amqps")
     check_certificates(app)
-    Link(app, Settings())
+    connect_broker(app, Settings())
 
 
 def any_connection_of_a_worker(impostor: Impostor) -> None:

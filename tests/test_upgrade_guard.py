@@ -11,10 +11,8 @@ from ringback import upgrade_guard
 from ringback.errors import BadSetting, UnsupportedVersion
 from stack import ROOT, environment
 
-ALL = upgrade_guard.WEB_PROCESS + upgrade_guard.WORKER_PROCESS
 
-
-@pytest.mark.parametrize("name", sorted(set(ALL)))
+@pytest.mark.parametrize("name", sorted(set(upgrade_guard.ALL)))
 def test_every_private_name_exists(name: str) -> None:
     upgrade_guard.check([name])
 
@@ -30,7 +28,7 @@ def test_every_private_name_exists(name: str) -> None:
 )
 def test_a_missing_name_is_reported_with_the_tested_versions(gone: str) -> None:
     with pytest.raises(UnsupportedVersion) as error:
-        upgrade_guard.check([*ALL, gone])
+        upgrade_guard.check([*upgrade_guard.ALL, gone])
 
     assert gone in str(error.value)
     assert "tested:" in str(error.value)

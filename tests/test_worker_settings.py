@@ -11,7 +11,7 @@ from celery.worker.request import Request
 
 from ringback.wire import read_ahead
 from ringback.worker import apply, configure
-from ringback.worker.configuration import ALWAYS, AMQP, GREEN, REDIS, REQUEST, RPC
+from ringback.worker.configuration import ALWAYS, AMQP, GREEN, REDIS, REDIS_TRANSPORT, REQUEST, RPC
 
 
 def add(x: int, y: int) -> int:
@@ -150,10 +150,10 @@ def test_a_projects_own_settings_take_precedence(make_app: Any) -> None:
 
 
 def test_a_broker_that_is_not_amqp_keeps_its_transport_options(make_app: Any) -> None:
-    app = make_app("redis://127.0.0.1:1", broker_transport_options={"visibility_timeout": 60})
+    app = make_app("redis://127.0.0.1:1", broker_transport_options={"visibility_timeout": 60, "socket_timeout": 60})
     apply(app, "gevent")
 
-    assert app.conf.broker_transport_options == {"visibility_timeout": 60}
+    assert app.conf.broker_transport_options == {**REDIS_TRANSPORT, "visibility_timeout": 60, "socket_timeout": 60}
 
 
 def test_a_task_with_a_request_of_its_own_keeps_it(make_app: Any) -> None:

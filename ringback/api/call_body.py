@@ -84,4 +84,6 @@ def check_delay(options: Options, limit: float) -> None:
         delays["eta"] = (options.eta - datetime.now(timezone.utc)).total_seconds()
     for name, delay in delays.items():
         if delay is not None and delay > limit:
-            raise BadArguments(f"{name}: a call may be {limit:g} s ahead at most; RINGBACK_MAX_DELAY sets this")
+            raise BadArguments(
+                f"{name}: a call may be {limit:g} s ahead at most: RINGBACK_MAX_DELAY, or Redis' visibility_timeout"
+            )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import Annotated
-from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
@@ -16,6 +15,7 @@ from ringback.api.call_body import CallBody
 from ringback.api.canvas_reader import MOST, FoundTask, assemble, read_canvas
 from ringback.api.json_body import fit, read_value
 from ringback.api.tasks import Calls, give_way
+from ringback.call_ids import new_call_id
 from ringback.errors import BadArguments, RingbackError, TooManyCalls
 from ringback.runs import Member, TaskCall
 
@@ -124,4 +124,4 @@ class Canvas(Calls):
         task = self.gateway.tasks.find(self.caller, step.task)
         if task.ignores_result:
             raise BadArguments(f"{step.task} ignores its result, so nothing can wait for it")
-        return Member(self.call(task, step, found.before), str(uuid4()))
+        return Member(self.call(task, step, found.before), new_call_id())

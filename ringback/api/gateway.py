@@ -71,10 +71,12 @@ class Gateway:
 
     def _share_runs(self) -> None:
         try:
+            from ringback.runs.redis_keys import connect
             from ringback.runs.redis_store import RedisStore
             from ringback.runs.shared import RedisPeers
         except ImportError as error:
             raise BadSetting("REDIS_URL needs redis-py: pip install 'ringback[redis]'") from error
-        store = RedisStore(self.settings.redis_url, self.settings.keep, self.settings.keep_bytes)
+        redis = connect(self.settings.redis_url, self.settings.redis_master)
+        store = RedisStore(redis, self.settings.keep, self.settings.keep_bytes)
         self.switchboard.add(store)
         self.runs.peers = RedisPeers(self.runs, self.switchboard, store)

@@ -1,113 +1,124 @@
-"""One connection to the message broker that cannot hang its owner.
+"""What the other wings know of a broker: a connection that takes messages, tells how long queues are, and cannot hang.
 
-No AMQP call of kombu or py-amqp has a deadline, not even ``close``, and killing the greenlet that waits in one leaves
-the connection in pieces. So a wait that takes too long is ended by ``abort``: it shuts the raw socket, and every wait
-on it raises an ``OSError``. A link is written and read by its owner's greenlets; any greenlet may call ``abort``.
+Each kind of broker has a module with a ``Link`` of its own; ``kinds`` finds the one for an app. No call of kombu,
+py-amqp or redis-py may take for ever, not even ``close``, and killing the greenlet that waits in one leaves the
+connection in pieces. So a wait that takes too long is ended by ``abort``: it shuts the raw socket, and every wait on it
+raises an error. A link is written and read by its owner's greenlets; any greenlet may call ``abort``.
 """
 
 from __future__ import annotations
 
-import logging
-import socket
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import gevent
-from celery import Celery
 from kombu import Connection
 
-from ringback.broker.config import broker_urls
-from ringback.errors import UnsupportedVersion
+from ringback.broker.message import Message
 from ringback.settings import Settings
-from ringback.wire import Cork
-
-logger = logging.getLogger(__name__)
 
 
-class Link:
-    """An open connection with one channel.
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """One queue, as the broker described it."""
 
-    :param app: the Celery app whose broker it is; ``broker_url`` may list several nodes, which are tried in turn.
-    :param settings: for its connect time-out and heartbeat.
-    :param first: the number of the node to try first, modulo their count. An owner that counts its attempts leaves a
-        node behind that accepts connections and does no work.
-    :param transport_options: for the transport (with py-amqp, its ``Connection``), beside the app's own.
+    messages: int  #: that wait; without those that a worker has taken or prefetched
+    consumers: int | None  #: ``None`` where the broker does not tell
+    kept_back: int = 0  #: calls that this process has not sent to it yet
+    expected_wait: float = 0.0  #: seconds until a call behind all others would be answered
+
+
+class Listener(Protocol):
+    """Who publishes on a link, and hears what becomes of its messages, in the order in which it wrote them."""
+
+    def on_confirmed(self, tag: int, multiple: bool) -> None:
+        """The broker has the message of this number, counted from 1, or with ``multiple`` all up to it."""
+
+    def on_refused(self, tag: int, multiple: bool) -> None:
+        """The broker does not take these messages for now."""
+
+    def on_returned(self, call_id: str, why: str) -> None:
+        """The broker will never take the message of this call; that is said before it counts as confirmed."""
+
+    def on_blocked(self, why: str) -> None:
+        """The broker has told its publishers to wait."""
+
+    def on_unblocked(self) -> None:
+        """They may go on."""
+
+
+class Link(ABC):
+    """An open connection to the broker.
+
+    :param connection: of kombu, not open yet.
+    :param settings: for the connect time-out and the heartbeat.
+    :param listener: who publishes on it; ``None`` if nobody does.
     :raises kombu.exceptions.OperationalError: no node could be reached in time.
-    :raises UnsupportedVersion: the connection has no socket to shut, so it could hang its owner.
     """
 
-    def __init__(self, app: Celery, settings: Settings, first: int = 0, **transport_options: Any) -> None:
-        self.cork = Cork()  #: ``with link.cork:`` sends a burst of writes in one piece
-        brokers = broker_urls(app)
-        turn = first % len(brokers)
-        self._connection: Connection = app.connection_for_write(
-            ";".join(brokers[turn:] + brokers[:turn]),
-            heartbeat=settings.heartbeat,
-            connect_timeout=settings.connect_timeout,
-            transport_options={"confirm_publish": False, **transport_options},
-        )
-        self._limit_waits(settings.connect_timeout)
-        self._connection.ensure_connection(max_retries=len(brokers) - 1, interval_start=0, interval_step=0)
+    needs_reader = False  #: whether a greenlet of the owner is to call ``drain`` and ``beat`` all the time
+    channel: Any  #: of kombu's transport
+    acknowledges = False  #: whether the broker keeps a message until its consumer acknowledges it
+
+    def __init__(self, connection: Connection, settings: Settings, listener: Listener | None) -> None:
+        self._connection, self._settings, self._listener = connection, settings, listener
+        self._declared: set[Any] = set()
+        self._prepare()
+        others = max(0, len(connection.alt) - 1)
+        connection.ensure_connection(max_retries=others, interval_start=0, interval_step=0)
         # Kept, since kombu's property would reconnect without our knowledge when the socket is lost.
-        self._raw = self._connection.connection
+        self._raw = connection.connection
         try:
-            self._check_socket()
             with self.within(settings.connect_timeout):
-                self.channel = self._connection.channel()
+                self._open()
         except BaseException:
             self.discard()
             raise
 
     @property
-    def speaks_amqp(self) -> bool:
-        """Whether the broker offers publisher confirms and heartbeats; ``memory://`` and others do not."""
-        return bool(self._connection.transport.driver_type == "amqp")
-
-    @property
-    def speaks_redis(self) -> bool:
-        """Whether the broker is Redis."""
-        return bool(self._connection.transport.driver_type == "redis")
-
-    @property
-    def channel_errors(self) -> tuple[type[BaseException], ...]:
-        """What the transport raises when the broker has closed the channel and kept the connection."""
-        return tuple(self._connection.channel_errors)
+    def cork(self) -> AbstractContextManager[Any]:
+        """``with link.cork:`` sends what is written within it in one piece."""
+        return nullcontext()
 
     @property
     def errors(self) -> tuple[type[BaseException], ...]:
-        """What the transport raises when the connection or the channel is lost."""
+        """What is raised when the connection or the channel is lost."""
         return tuple(self._connection.connection_errors + self._connection.channel_errors)
 
-    def reopen(self) -> None:
-        """Open another channel after the broker has closed this one."""
-        self.channel = self._connection.channel()
+    @abstractmethod
+    def write(self, message: Message) -> None:
+        """Write a message; what becomes of it, the listener hears.
 
+        :raises Exception: one of ``errors`` if the connection is lost; another one if the message cannot be encoded.
+        """
+
+    @abstractmethod
+    def depth(self, name: str) -> Depth | None:
+        """Ask how long a queue is; ``None`` if there is none of this name.
+
+        :raises Exception: the connection is lost.
+        """
+
+    @abstractmethod
     def drain(self, timeout: float) -> bool:
         """Handle the next event from the broker; returns false if none came within ``timeout`` seconds.
 
         :raises Exception: the connection is lost.
         """
-        try:
-            self._connection.transport.drain_events(self._raw, timeout=timeout)
-        except TimeoutError:
-            return False
-        return True
 
+    @abstractmethod
     def beat(self) -> None:
-        """Send a heartbeat if one is due. The owner calls this once a second.
+        """Make sure that the broker is there. The owner calls this once a second.
 
-        :raises amqp.ConnectionForced: the broker has been silent for two heartbeats (AMQP 0-9-1, 4.2.7).
+        :raises Exception: it has been silent for two heartbeats.
         """
-        if self._connection.supports_heartbeats:
-            self._connection.transport.heartbeat_check(self._raw, rate=2)
 
+    @abstractmethod
     def abort(self) -> None:
         """Shut the socket, so that every greenlet that waits on it gets an error."""
-        if self.cork.socket is not None:
-            with suppress(OSError):  # the peer was faster
-                # Not its own method: over TLS that forgets the session, which py-amqp ends when the link is discarded.
-                socket.socket.shutdown(self.cork.socket, socket.SHUT_RDWR)
 
     def discard(self) -> None:
         """Free the connection without a word to the broker."""
@@ -123,23 +134,10 @@ class Link:
         finally:
             watchdog.kill(block=False)
 
-    @property
-    def _is_py_amqp(self) -> bool:
-        return bool(self._connection.transport.driver_name == "py-amqp")
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Set what the connection needs before it is opened."""
 
-    def _limit_waits(self, seconds: float) -> None:
-        """Make sure that a wait for this broker ends: by ``abort``, or by the time-outs of the transport itself."""
-        options, transport = self._connection.transport_options, self._connection.transport
-        if self._is_py_amqp:
-            options["frame_writer"] = self.cork.frame_writer
-        elif self.speaks_redis:
-            options.setdefault("socket_timeout", seconds)
-            options.setdefault("socket_connect_timeout", seconds)
-        elif transport.driver_type != "memory":
-            logger.warning(
-                "a wait for a broker of type %s has no limit: use amqp:// or redis://", transport.driver_type
-            )
-
-    def _check_socket(self) -> None:
-        if self._is_py_amqp and self.cork.socket is None:
-            raise UnsupportedVersion("this py-amqp does not call its frame_writer, so its connections have no deadline")
+    @abstractmethod
+    def _open(self) -> None:
+        """Open a channel on the connection."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import gevent
 from celery import Celery
 from gevent.event import Event
 
-from ringback.broker.link import Link
+from ringback.broker.kinds import connect
+from ringback.broker.link import Depth, Link
 from ringback.errors import BrokerUnavailable, QueueTooLong
 from ringback.loop_queue import LoopQueue
 from ringback.settings import Settings
@@ -27,24 +27,11 @@ READ_INTERVAL = 0.5
 #: Seconds between two readings of a queue for which calls are kept back.
 SOON_INTERVAL = 0.05
 
-#: AMQP 0-9-1, "reply-code"; the broker closes the channel with it.
-NOT_FOUND = 404
-
 #: Seconds until the broker is asked again for a queue that does not exist: RabbitMQ logs an error each time.
 MISSING_INTERVAL = 5.0
 
 #: Seconds from when a message is made until it has declared its queue.
 PUBLISH_TIME = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """One queue, as the broker described it."""
-
-    messages: int  #: that wait; without those that a worker has taken or prefetched
-    consumers: int | None  #: ``None`` where the broker does not tell
-    kept_back: int = 0  #: calls that this process has not sent to it yet
-    expected_wait: float = 0.0  #: seconds until a call behind all others would be answered
 
 
 class QueueDepths:
@@ -103,7 +90,7 @@ class QueueDepths:
             self._link.abort()
 
     def _serve(self) -> None:
-        link = Link(self._app, self._settings, self._backoff.attempts)
+        link = connect(self._app, self._settings, self._backoff.attempts)
         try:
             while True:
                 self._read(link, self._names())
@@ -132,7 +119,7 @@ class QueueDepths:
         for name in names:
             if self._is_missing(name):
                 continue
-            depth = self._ask(link, name)
+            depth = link.depth(name)
             if depth is not None:
                 self._depths[name] = depth
                 self._published.pop(name, None)
@@ -147,18 +134,3 @@ class QueueDepths:
         if found is None or time.monotonic() - found > MISSING_INTERVAL:
             return False
         return self._published.get(name, 0.0) < found - PUBLISH_TIME
-
-    def _ask(self, link: Link, name: str) -> Depth | None:
-        """What the broker says of a queue; ``None`` if it has none (AMQP 0-9-1, ``queue.declare``, "passive").
-
-        On Redis a queue without messages is no key, so that kombu finds none. There declaring one writes nothing.
-        """
-        with link.within(self._settings.connect_timeout):
-            try:
-                _, messages, consumers = link.channel.queue_declare(name, passive=not link.speaks_redis)
-            except link.channel_errors as error:
-                if getattr(error, "code", None) != NOT_FOUND:
-                    raise
-                link.reopen()
-                return None
-        return Depth(messages, consumers if link.speaks_amqp else None)

@@ -11,7 +11,8 @@ from weakref import WeakValueDictionary
 
 from celery import Celery
 
-from ringback.broker import check_broker
+from ringback import upgrade_guard
+from ringback.broker import check_broker, is_redis
 from ringback.calls.call import Call, Exchange
 from ringback.errors import BadSetting, RingbackError
 from ringback.publish import Message, OutboxAMQP
@@ -24,14 +25,23 @@ def check_app(app: Celery) -> None:
     """Check that the app's results can ring back.
 
     :raises BadSetting: its result backend, its result serializer or its broker cannot be used.
+    :raises UnsupportedVersion: a library lacks a name that this needs.
     """
+    upgrade_guard.check(upgrade_guard.WEB_PROCESS)
     url = str(app.conf.result_backend)
-    if url.partition(":")[0] not in BACKENDS:
+    if url.partition(":")[0].partition("+")[0] not in BACKENDS:  # as in redis+socket://
         raise BadSetting(f"result backend {without_password(url)!r} cannot ring back: use rpc:// or redis://")
     check_url("RESULT_BACKEND", url)
+    check_broker(app)
+    if is_redis(app):
+        upgrade_guard.check(upgrade_guard.REDIS_BROKER)
+    if url.startswith("rpc:") and is_redis(app):
+        raise BadSetting(
+            "result backend 'rpc://' on a Redis broker: replies can be lost there, and each process that dies leaves a"
+            " list behind; use redis://, such as the broker's own address"
+        )
     if app.conf.result_serializer != "json":
         raise BadSetting(f"result_serializer {app.conf.result_serializer!r}: only 'json' is read, never pickle")
-    check_broker(app)
 
 
 class QueueNames:

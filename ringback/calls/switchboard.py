@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,8 +16,7 @@ from celery import Celery
 from celery.exceptions import TaskRevokedError
 from gevent import monkey
 
-from ringback import upgrade_guard
-from ringback.broker import Depth, QueueDepths
+from ringback.broker import Depth, QueueDepths, longest_delay
 from ringback.calls.admission import Admission, Load
 from ringback.calls.call import Call, Watch, current_holder, current_tenant
 from ringback.calls.celery_app import QueueNames, check_app, graft_messages, graft_replies, graft_results
@@ -50,8 +50,8 @@ class Switchboard:
     def __init__(self, app: Celery, settings: Settings) -> None:
         if not monkey.is_module_patched("socket"):
             raise BadSetting("ringback needs gevent: put 'from gevent import monkey; monkey.patch_all()' first of all")
-        upgrade_guard.check(upgrade_guard.WEB_PROCESS)
         check_app(app)
+        settings = replace(settings, max_delay=min(settings.max_delay, longest_delay(app)))
         self.app, self.settings = app, settings
         self._waiting = Waiting(settings.held_limit, settings.detached_limit, settings.errors)
         self._outbox = Outbox(settings.outbox_limit)

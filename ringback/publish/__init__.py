@@ -4,8 +4,8 @@ A Celery call becomes a ``Message`` (``celery_amqp``, ``templates``), waits in t
 broker by the ``Publisher``'s greenlets. Imports ``broker`` and ``wire``, and nothing of the way back.
 """
 
+from ringback.broker import Message
 from ringback.publish.celery_amqp import OutboxAMQP
-from ringback.publish.message import Message
 from ringback.publish.outbox import Outbox
 from ringback.publish.publisher import Publisher
 

@@ -16,7 +16,8 @@ from celery.app.routes import MapRoute
 from kombu.compression import compress
 from kombu.utils.uuid import uuid
 
-from ringback.publish.message import Message
+from ringback.broker import Message
+from ringback.call_ids import new_call_id
 from ringback.publish.templates import MessageTemplate, serialise, shown
 from ringback.wire import CheckedConnection
 
@@ -76,13 +77,13 @@ class OutboxAMQP(AMQP):  # type: ignore[misc]
         key = self._template_key(name, args, kwargs, options)
         template = self._templates.get(key)
         if template is None:
-            options |= {"task_id": task_id, "result_cls": result_cls, "headers": headers}
+            options |= {"task_id": task_id or new_call_id(), "result_cls": result_cls, "headers": headers}
             options.setdefault("argsrepr", shown(args or ()))
             options.setdefault("kwargsrepr", shown(kwargs or {}))
             if key is not None and not headers and self._is_predictable():
                 options["template_key"] = key
             return type(self.app).send_task(self.app, name, args, kwargs, **options)
-        task_id = task_id or uuid()
+        task_id = task_id or new_call_id()
         self._admit(task_id, template.queue)
         self._accept(template.render(task_id, args or (), kwargs or {}, headers or {}))
         result = (result_cls or self.app.AsyncResult)(task_id)

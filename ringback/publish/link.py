@@ -1,4 +1,4 @@
-"""A link in confirm mode, and the messages that were written on it and are not confirmed.
+"""A link, and the messages that were written on it and are not confirmed.
 
 The publisher's greenlet writes, its reader greenlet reads; ``expire`` and ``abort`` are for the watch.
 """
@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import gevent
-from amqp import spec
 from amqp.exceptions import MessageNacked
 from celery import Celery
 from gevent.event import Event
 
-from ringback.broker import Link
-from ringback.publish.message import Message
+from ringback.broker import Message, connect
 from ringback.publish.outbox import Outbox
 from ringback.settings import Settings
 from ringback.wire import ConfirmTracker
@@ -25,9 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class PublishLink:
-    """Publishes an outbox with confirms (RabbitMQ, "Publisher Confirms").
-
-    Transports other than AMQP have no confirms: there a message counts as confirmed when its publish returns.
+    """Publishes an outbox, and waits for the confirm of each message: it is the link's listener.
 
     :param fail: called with a message that is given up, and why.
     :param first: the number of the broker to try first.
@@ -44,10 +39,9 @@ class PublishLink:
         self._unwritten: list[Message] = []  # newest first
         self._unconfirmed: ConfirmTracker[Message] = ConfirmTracker()
         self._refused: list[Message] = []
-        self._declared: set[Any] = set()
-        self._link = Link(app, settings, first, on_blocked=self._on_blocked, on_unblocked=self._writable.set)
-        if self._link.speaks_amqp:
-            self._expect_confirms(settings)
+        self._link = connect(app, settings, first, self)
+        if self._link.needs_reader:
+            gevent.spawn(self._read)
 
     @property
     def blocked(self) -> bool:
@@ -93,49 +87,13 @@ class PublishLink:
         message.tries += 1
         tag = self._unconfirmed.sent(message, message.born)
         try:
-            self._declare(message)
-            raw = self._prepare(message)
-            if self._link.speaks_amqp:
-                # Not channel.basic_publish: it reads from the socket first, which only the reader may do.
-                arguments = (0, message.exchange, message.routing_key, True, False)  # mandatory
-                self._link.channel.send_method(spec.Basic.Publish, "Bssbb", arguments, raw)
-            else:
-                self._link.channel.basic_publish(raw, exchange=message.exchange, routing_key=message.routing_key)
-                self._on_ack(tag, multiple=False)
+            self._link.write(message)
         except self._link.errors:
             raise
         except Exception as error:  # a message that cannot be encoded must not take the others with it
             logger.exception("a message could not be written")
             if self._unconfirmed.not_sent(tag):
                 self._give_up(message, f"the message could not be written: {error}")
-
-    def _prepare(self, message: Message) -> Any:
-        if message.encode is not None and self._link.speaks_amqp:
-            return message.encode(message)
-        return self._link.channel.prepare_message(
-            message.body,
-            message.priority,
-            message.content_type,
-            message.content_encoding,
-            message.headers,
-            message.properties,
-        )
-
-    def _declare(self, message: Message) -> None:
-        # Without waiting for the broker's answer (nowait): an error closes the channel, which loses the link.
-        for entity in message.declare:
-            if entity not in self._declared:
-                entity(self._link.channel).declare(nowait=self._link.speaks_amqp)
-                self._declared.add(entity)
-
-    def _expect_confirms(self, settings: Settings) -> None:
-        channel = self._link.channel
-        channel.events["basic_ack"].add(self._on_ack)
-        channel.events["basic_nack"].add(self._on_nack)
-        channel.events["basic_return"].add(self._on_return)
-        with self._link.within(settings.connect_timeout):
-            channel.confirm_select()
-        gevent.spawn(self._read)
 
     def _read(self) -> None:
         try:
@@ -148,32 +106,39 @@ class PublishLink:
             self._writable.set()
             self._outbox.filled.set()
 
-    def _on_ack(self, delivery_tag: int, multiple: bool) -> None:
-        for message in self._unconfirmed.answered(delivery_tag, multiple):
+    # What becomes of the messages, as the link tells its listener.
+
+    def on_confirmed(self, tag: int, multiple: bool) -> None:
+        """Release messages that the broker has."""
+        for message in self._unconfirmed.answered(tag, multiple):
             self._outbox.release()
             if message.on_confirmed is not None:
                 message.on_confirmed()
 
-    def _on_nack(self, delivery_tag: int, multiple: bool) -> None:
+    def on_refused(self, tag: int, multiple: bool) -> None:
+        """Keep messages for the next link that the broker does not take for now."""
         # A channel that was opened while a quorum queue had no leader is refused everything until the dead node is
         # back (RabbitMQ 3.10, rabbit_fifo_client). So what is refused waits for the next link, and this one ends as
         # soon as nothing else is unconfirmed. It does not count as a try: the broker has not got it.
         self._writable.clear()
-        for message in self._unconfirmed.answered(delivery_tag, multiple):
+        for message in self._unconfirmed.answered(tag, multiple):
             message.tries -= 1
             self._refused.append(message)
 
-    def _on_return(self, error: Exception, exchange: str, routing_key: str, returned: Any) -> None:
-        # The broker returns an unroutable message before it confirms it, so it is still among the unconfirmed.
-        call_id = returned.properties.get("correlation_id")
-        self._declared.clear()
+    def on_returned(self, call_id: str, why: str) -> None:
+        """Give up the message of this call, which the broker will never take."""
         for message in self._unconfirmed.matching(lambda message: message.call_id == call_id):
-            self._give_up(message, f"the broker has no queue for {routing_key!r}")
+            self._give_up(message, why)
+
+    def on_blocked(self, why: str) -> None:
+        """Wait, because the broker asks for it."""
+        logger.warning("the broker has blocked publishing: %s", why)
+        self._writable.clear()
+
+    def on_unblocked(self) -> None:
+        """Go on."""
+        self._writable.set()
 
     def _give_up(self, message: Message, why: str) -> None:
         self._outbox.release()
         self._fail(message, why)
-
-    def _on_blocked(self, reason: str) -> None:
-        logger.warning("the broker has blocked publishing: %s", reason)
-        self._writable.clear()

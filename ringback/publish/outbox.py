@@ -10,8 +10,8 @@ from itertools import takewhile
 
 from gevent.event import Event
 
+from ringback.broker import Message
 from ringback.errors import OutboxFull
-from ringback.publish.message import Message
 
 
 class Outbox:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import gevent
 from celery import Celery
 
+from ringback.broker import Message
 from ringback.errors import BrokerUnavailable, PublishUnconfirmed, RingbackError
 from ringback.publish.link import PublishLink
-from ringback.publish.message import Message
 from ringback.publish.outbox import Outbox
 from ringback.settings import Settings
 from ringback.wire import ReconnectBackoff, keep_connected

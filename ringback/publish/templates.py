@@ -15,8 +15,8 @@ from amqp.serialization import dumps
 from celery.utils.saferepr import saferepr
 from kombu import serialization
 
+from ringback.broker import Message
 from ringback.errors import BadArguments
-from ringback.publish.message import Message
 
 #: The headers that differ from call to call (Celery, "Task message protocol", version 2).
 VARYING_HEADERS = frozenset({"id", "root_id", "argsrepr", "kwargsrepr", "expires"})

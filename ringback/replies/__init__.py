@@ -11,6 +11,7 @@ BACKENDS = {
     "rpc": "ringback.replies.amqp:ReplyQueueBackend",
     "redis": "ringback.replies.redis:ChannelBackend",
     "rediss": "ringback.replies.redis:ChannelBackend",
+    "sentinel": "ringback.replies.redis:SentinelChannelBackend",
 }
 
 __all__ = ["BACKENDS", "JSON", "ReplyConsumer"]

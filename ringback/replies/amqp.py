@@ -11,7 +11,7 @@ from celery.backends import rpc
 from kombu import Consumer, Queue
 from kombu.utils.json import object_hook
 
-from ringback.broker import Link, queue_arguments
+from ringback.broker import Link, connect, queue_arguments
 from ringback.replies.drainer import JSON, ReplyBackend, ReplyConsumer
 
 logger = logging.getLogger(__name__)
@@ -38,13 +38,13 @@ class QueueConsumer(ReplyConsumer):
         :raises Exception: the broker cannot be reached.
         """
         settings = self.backend.settings
-        link = self._link = Link(self.app, settings, self.backoff.attempts)
+        link = self._link = connect(self.app, settings, self.backoff.attempts)
         self._unacknowledged = 0
         with link.within(settings.connect_timeout):
             Consumer(
                 link.channel,
                 [self.backend.binding],
-                no_ack=not link.speaks_amqp,
+                no_ack=not link.acknowledges,
                 accept=self.accept,
                 on_message=self._on_message,
             ).consume()
@@ -92,7 +92,7 @@ class QueueConsumer(ReplyConsumer):
         self.read(message.body, _from_json if plain else lambda _: message.decode(), task_id)
 
     def _acknowledge(self) -> None:
-        if self._unacknowledged and self._link and self._link.speaks_amqp:
+        if self._unacknowledged and self._link and self._link.acknowledges:
             self._link.channel.basic_ack(self._last_tag, multiple=True)
         self._unacknowledged = 0
 

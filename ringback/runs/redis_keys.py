@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from urllib.parse import unquote, urlsplit
 
-from redis import Redis, RedisError
+from redis import BlockingConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from ringback.wire import redis_tls
 
@@ -17,7 +19,13 @@ logger = logging.getLogger(__name__)
 #: Seconds between two heartbeats of a process.
 HEARTBEAT_INTERVAL = 2.0
 
-#: Seconds for an answer of Redis.
+#: Connections of a process, one of which listens. A small plan has 20 for all; who finds none free waits for one.
+CONNECTIONS = 4
+
+#: The port of a sentinel whose address names none.
+SENTINEL_PORT = 26379
+
+#: Seconds for an answer of Redis, and for a connection.
 TIMEOUT = 2.0
 
 
@@ -30,13 +38,21 @@ def key(kind: str, name: str) -> str:
     return f"ringback:{kind}:{name}"
 
 
-def connect(url: str) -> Redis:
-    """A client whose calls answer or fail within the time-out, and which over TLS checks the certificate's name."""
+def connect(url: str, master: str = "") -> Redis:
+    """A client whose calls answer or fail within the time-out, and which over TLS checks the certificate's name.
+
+    :param url: of the Redis, or ``sentinel://…;sentinel://…``.
+    :param master: the name by which the sentinels know it.
+    """
+    if url.startswith("sentinel:"):
+        return _behind_sentinel(url, master)
     # Celery's spelling, which redis-py does not take; the result backend's address must have it in older Celery.
     url = re.sub(r"\bssl_cert_reqs=CERT_(\w+)", lambda found: f"ssl_cert_reqs={found[1].lower()}", url)
     retry = Retry(NoBackoff(), 1)  # the first use of a connection that was cut while idle
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        max_connections=CONNECTIONS,
+        timeout=TIMEOUT,
         socket_timeout=TIMEOUT,
         socket_connect_timeout=TIMEOUT,
         retry=retry,
@@ -44,6 +60,17 @@ def connect(url: str) -> Redis:
         protocol=2,
         **redis_tls(url, {}),
     )
+    return Redis(connection_pool=pool)
+
+
+def _behind_sentinel(url: str, master: str) -> Redis:
+    nodes = [urlsplit(node) for node in url.split(";")]
+    password = unquote(nodes[0].password) if nodes[0].password else None  # as kombu and Celery read it: the master's
+    options = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, "decode_responses": True, "protocol": 2}
+    sentinel = Sentinel([(node.hostname, node.port or SENTINEL_PORT) for node in nodes], **options)
+    database = int(nodes[0].path.strip("/") or 0)
+    found: Redis = sentinel.master_for(master, db=database, password=password, retry=Retry(NoBackoff(), 1))
+    return found
 
 
 def log_errors(function: Callable[..., object], *args: object) -> None:

@@ -19,12 +19,12 @@ from uuid import uuid4
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
-from redis import RedisError
+from redis import Redis, RedisError
 
 from ringback.errors import ForgottenRun, StoreUnavailable
 from ringback.loop_queue import LoopQueue, run_in_greenlet
 from ringback.runs.redis_channel import RunChannel
-from ringback.runs.redis_keys import HEARTBEAT_INTERVAL, TIMEOUT, connect, key, log_errors
+from ringback.runs.redis_keys import HEARTBEAT_INTERVAL, TIMEOUT, key, log_errors
 from ringback.runs.redis_records import RedisRecords, Stored
 from ringback.runs.run import Run
 from ringback.wire import ReconnectBackoff, keep_connected
@@ -38,15 +38,15 @@ LEASE = 10
 class RedisStore:
     """The runs in Redis.
 
-    :param url: of the Redis.
+    :param redis: a client of it, as ``redis_keys.connect`` makes them.
     :param keep: seconds for which a run is kept.
     :param keep_bytes: for all runs that have ended.
     """
 
-    def __init__(self, url: str, keep: float, keep_bytes: int) -> None:
+    def __init__(self, redis: Redis, keep: float, keep_bytes: int) -> None:
         self._process = uuid4().hex  # the name of this process, as an owner
         self._keep = max(1, int(keep))
-        self._redis = connect(url)
+        self._redis = redis
         self._records = RedisRecords(self._redis, self._process, keep, keep_bytes)
         self._channel = RunChannel(self._redis, self._process, self._read, self._on_order)
         self.on_erased: Callable[[str], object]  #: called on the loop with the key of a run that its caller has erased

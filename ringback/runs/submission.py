@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from uuid import NAMESPACE_OID, uuid4, uuid5
+from uuid import NAMESPACE_OID, uuid5
 
+from ringback.call_ids import new_call_id
 from ringback.runs.canvas import Canvas, TaskCall
 from ringback.traffic import NOBODY, Tenant
 
@@ -27,7 +28,7 @@ class Submission:
     call_id: str = field(init=False)  #: of the Celery task, if this is not a repetition
 
     def __post_init__(self) -> None:
-        made = str(uuid4())
+        made = new_call_id()
         self.run_id, self.call_id = self._make_id(made), made
 
     @property

@@ -4,11 +4,11 @@
 OTHER_VARIABLES = {
     "BROKER_URL": (
         "`memory://localhost/`",
-        "The broker, or the nodes of a cluster: `amqp://…;amqp://…`. Without one, broker and worker live in the web"
-        " process.",
+        "The broker, or the nodes of a cluster: `amqp://…;amqp://…`, or Redis: `redis://…` ([redis.md](redis.md))."
+        " Without one, broker and worker live in the web process.",
     ),
     "CLOUDAMQP_URL": ("", "As `BROKER_URL`, which wins; Heroku's add-on sets it."),
-    "RESULT_BACKEND": ("`rpc://`", "How results come back: `rpc://`, or `redis://…`."),
+    "RESULT_BACKEND": ("`rpc://`", "How results come back: `rpc://`, or `redis://…`, as with a Redis broker."),
     "PORT": ("8888", "The TCP port, as `--port`."),
     "WEB_CONCURRENCY": ("1", "Web processes that are forked; with `REDIS_URL` they share their runs."),
     "TASK_QUEUE": ("`celery`", "The queue of tasks that are not routed elsewhere."),

@@ -231,6 +231,7 @@ class Settings:
     redis_url: str = setting(
         "REDIS_URL", "", urls.redis_url, "The Redis where several web processes share their runs. Nothing else uses it."
     )
+    redis_master: str = setting("REDIS_MASTER", "", values.text, "The master that `sentinel://…` watches.")
     #: How long the reply queue outlives its process: longer than any outage worth surviving.
     reply_queue_expires: float = 600.0
     #: A broker that is silent for twice this is given up. RabbitMQ advises against less than 5 (false alarms).

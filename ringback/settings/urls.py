@@ -10,7 +10,7 @@ from ringback.errors import BadSetting
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 #: The schemes whose addresses are checked; other transports write ports and paths in ways of their own.
-CHECKED = ("amqp", "amqps", "pyamqp", "redis", "rediss", "rpc", "memory")
+CHECKED = ("amqp", "amqps", "pyamqp", "redis", "rediss", "sentinel", "rpc", "memory")
 
 #: Between two nodes of a cluster. Kombu splits at every semicolon; one without a scheme behind it is in a password.
 _NEXT_NODE = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
@@ -47,7 +47,7 @@ def check_url(name: str, url: str) -> None:
 
 def redis_url(name: str, given: str) -> str:
     """The address of a Redis; it may be empty."""
-    if given and not given.startswith(("redis://", "rediss://", "unix://")):
+    if given and not given.startswith(("redis://", "rediss://", "unix://", "sentinel://")):
         raise BadSetting(f"{name}: {without_password(given)!r} is no Redis: expected redis://:password@host:6379/0")
     check_url(name, given)
     return given
@@ -76,4 +76,4 @@ def _is_readable(url: str) -> bool:
         return False
     if "@" in parts.path + parts.query + parts.fragment or ";" in parts.netloc:
         return False  # a password with one of / ? # ; in it
-    return scheme[1] not in ("redis", "rediss") or re.fullmatch(r"/?\d*/?", parts.path) is not None
+    return scheme[1] not in ("redis", "rediss", "sentinel") or re.fullmatch(r"/?\d*/?", parts.path) is not None

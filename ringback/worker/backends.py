@@ -13,12 +13,14 @@ from typing import Any
 
 from amqp import Message
 from celery import states
-from celery.backends.redis import RedisBackend
+from celery.backends.redis import RedisBackend, SentinelBackend
 from celery.backends.rpc import RPCBackend
 from celery.exceptions import BackendStoreError
 from kombu.serialization import dumps
 
+from ringback.wire.redis import connect_backend
 from ringback.worker.reply_link import Reply, ReplyLink, ReplyRefused
+from ringback.worker.result_writer import Result, ResultWriter
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,8 @@ class RedisReplies(RedisBackend):  # type: ignore[misc]
             super().mark_as_revoked(task_id, reason, request, **kwargs)
 
     _silent_until = 0.0
+    _writer: tuple[int, ResultWriter] | None = None  # with the id of its process
+    _starting = Lock()
 
     def exception_safe_to_retry(self, exc: Exception) -> bool:
         """Whether an attempt to store a result may be made again. Logs why, which Celery does not."""
@@ -111,6 +115,18 @@ class RedisReplies(RedisBackend):  # type: ignore[misc]
         """
         return store_what_is_taken(super().store_result, task_id, result, state, traceback, request, **kwargs)
 
+    def _store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        """Do what Celery's does, which asks Redis for the state before: the writer does so on the way."""
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = task_id
+        value = self.encode(meta)
+        if len(value) > SMALLEST_LIMIT:
+            return super()._store_result(task_id, result, state, traceback, request=request, **kwargs)
+        self._writer_of_process().store(Result(self.get_key_for_task(task_id), value, self.expires))
+        return result
+
     def set(self, key: Any, value: Any, **retry_policy: Any) -> Any:
         """Set a key, and publish its value on the channel of that name.
 
@@ -123,6 +139,13 @@ class RedisReplies(RedisBackend):  # type: ignore[misc]
         except (BackendStoreError, self.redis.ResponseError) as error:
             raise ReplyRefused(f"a result of {len(value)} bytes is refused: {error}") from error
 
+    def _writer_of_process(self) -> ResultWriter:
+        if self._writer is None or self._writer[0] != os.getpid():  # a child of a prefork pool
+            with self._starting:
+                if self._writer is None or self._writer[0] != os.getpid():
+                    self._writer = os.getpid(), ResultWriter(partial(connect_backend, self))
+        return self._writer[1]
+
     def _set_large(self, key: Any, value: Any, **retry_policy: Any) -> Any:
         """Set a key to a large value. Redis cuts the connection when one is over its ``proto-max-bulk-len``."""
         for _ in range(LARGE_TRIES):
@@ -132,6 +155,10 @@ class RedisReplies(RedisBackend):  # type: ignore[misc]
                 last = error
                 self.client.ping()  # if Redis is away, the value is not to blame
         raise ReplyRefused(f"a result of {len(value)} bytes is refused {LARGE_TRIES} times: {last}") from last
+
+
+class SentinelReplies(RedisReplies, SentinelBackend):  # type: ignore[misc]
+    """The same for Celery's ``sentinel://``."""
 
 
 def store_what_is_taken(

@@ -53,8 +53,17 @@ AMQP = {
 #: and not nine.
 AMQP_TRANSPORT = {"confirm_publish": True, "frame_writer": read_ahead}
 
+#: For a broker that is Redis, beside the project's own ``broker_transport_options``. Kombu would wait for ever on a
+#: connection that is dead, or (from 5.7 on) for 26 s. Seconds.
+REDIS_TRANSPORT = {"health_check_interval": 3, "socket_timeout": 5, "socket_connect_timeout": 2}
+
 #: For the broker inside a process: seconds until it looks again, which kombu's default makes each request's latency.
 MEMORY_TRANSPORT = {"polling_interval": 0.01}
+
+TRANSPORTS: dict[str, dict[str, Any]] = {
+    "memory": MEMORY_TRANSPORT,
+    **dict.fromkeys(("redis", "rediss", "sentinel"), REDIS_TRANSPORT),
+}
 
 #: For results over ``rpc://``.
 RPC = {
@@ -78,6 +87,7 @@ BACKENDS = {
     "rpc": "ringback.worker.backends:ConfirmedReplies",
     "redis": "ringback.worker.backends:RedisReplies",
     "rediss": "ringback.worker.backends:RedisReplies",
+    "sentinel": "ringback.worker.backends:SentinelReplies",
 }
 
 REQUEST = "ringback.worker.request:SinglePassRequest"
@@ -106,7 +116,7 @@ def apply(app: Celery, pool: str) -> None:
     given = conf.broker_read_url or "amqp://"  # of several nodes a list, or one string
     broker = (given if isinstance(given, str) else given[0]).partition(":")[0]
     amqp = broker in ("amqp", "amqps", "pyamqp")
-    backend = str(conf.result_backend or "").partition(":")[0]
+    backend = str(conf.result_backend or "").partition(":")[0].partition("+")[0]
     _set_defaults(
         conf,
         {
@@ -114,10 +124,10 @@ def apply(app: Celery, pool: str) -> None:
             **(GREEN if green else {}),
             **(AMQP if amqp else {}),
             **(RPC if backend == "rpc" else {}),
-            **(REDIS if backend in ("redis", "rediss") else {}),
+            **(REDIS if backend in ("redis", "rediss", "sentinel") else {}),
         },
     )
-    transport = AMQP_TRANSPORT if amqp else MEMORY_TRANSPORT if broker == "memory" else {}
+    transport = AMQP_TRANSPORT if amqp else TRANSPORTS.get(broker.partition("+")[0])
     if transport:
         conf.broker_transport_options = {**transport, **(conf.broker_transport_options or {})}
     for task in app.tasks.values():

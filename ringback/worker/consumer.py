@@ -14,6 +14,7 @@ from celery.worker.consumer import Consumer, Control
 from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from kombu.utils.imports import symbol_by_name
 
+from ringback import upgrade_guard
 from ringback.errors import UnsupportedVersion
 from ringback.wire import ReconnectBackoff, cork_until_read, relieve_the_garbage_collector
 from ringback.worker.control import DurableControl
@@ -76,6 +77,12 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
         conn.ensure_connection = partial(conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=1)
         if self.hub is None and conn.transport.driver_name == "py-amqp":  # this thread reads and writes in turns
             conn.transport_options["frame_writer"] = cork_until_read
+            self._acknowledges_at_once = True
+        if self.pool.is_green and conn.transport.driver_type == "redis":
+            from ringback.worker.held_messages import HeldMessages
+
+            upgrade_guard.check(upgrade_guard.REDIS_WORKER)
+            conn.transport.Channel = type("GreenChannel", (conn.transport.Channel,), {"QoS": HeldMessages})
             self._acknowledges_at_once = True
         conn.drain_events = partial(self._drain, conn.drain_events, itertools.count(1))
         connected = super().ensure_connected(conn)

@@ -58,8 +58,11 @@ class DurablePidbox(gPidbox):  # type: ignore[misc]
         try:
             self.listen(c, connection)
             backoff.connected()
+            # Redis has no heartbeats: kombu asks for a sign of life in its event loop, which a green worker has not.
+            cycle = getattr(connection.transport, "cycle", None)
+            ask = getattr(cycle, "maybe_check_subclient_health", connection.heartbeat_check)
             while self.running:
-                connection.heartbeat_check()
+                ask()
                 with suppress(TimeoutError):
                     connection.drain_events(timeout=1)
         finally:

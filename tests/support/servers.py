@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -169,6 +169,50 @@ class Redis(Server):
     def _launch(self) -> None:
         options = f"--port {self.port} --bind 127.0.0.1 --appendonly yes --appendfsync always"
         command = [self._program, *options.split(), "--save", "", "--dir", str(self.home), *self._options]
+        self._spawn(command, lambda: answer(self.port, b"PING\r\n", 5) == b"+PONG")
+
+
+class SentinelRedis:
+    """A Redis with a replica, and three sentinels that make the replica the master when the master is gone."""
+
+    MASTER = "mymaster"
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> SentinelRedis:
+        with ExitStack() as stack:
+            self.master = stack.enter_context(Redis())
+            self.replica = stack.enter_context(Redis("--replicaof", "127.0.0.1", str(self.master.port)))
+            self.sentinels = [stack.enter_context(Sentinel(self.MASTER, self.master.port)) for _ in range(3)]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def url(self) -> str:
+        return ";".join(f"sentinel://127.0.0.1:{sentinel.port}/0" for sentinel in self.sentinels)
+
+
+class Sentinel(Server):
+    """One of those that watch a master. It answers clients once it knows the replica and two others."""
+
+    def __init__(self, master: str, port: int) -> None:
+        self._program = find("redis-server", "redis-server", "redis")
+        super().__init__()
+        lines = (
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"sentinel monitor {master} 127.0.0.1 {port} 2",
+            f"sentinel down-after-milliseconds {master} 1000",
+            f"sentinel failover-timeout {master} 4000",
+        )
+        (self.home / "sentinel.conf").write_text("\n".join(lines) + "\n")
+
+    def _launch(self) -> None:
+        command = [self._program, str(self.home / "sentinel.conf"), "--sentinel"]
         self._spawn(command, lambda: answer(self.port, b"PING\r\n", 5) == b"+PONG")
 
 

@@ -1,0 +1,69 @@
+"""A link to any other broker that kombu has a transport for: the one inside a process (``memory://``), SQS and others.
+
+They have no confirms: a message counts as confirmed when its publish returns. All but the first can hang their owner,
+since nothing of theirs ends a wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from itertools import count
+
+from ringback.broker.link import Depth, Link
+from ringback.broker.message import Message
+
+logger = logging.getLogger(__name__)
+
+
+class OtherLink(Link):
+    """A connection with one channel."""
+
+    def _prepare(self) -> None:
+        kind = self._connection.transport.driver_type
+        if kind != "memory":
+            logger.warning("a wait for a broker of type %s has no limit: use amqp:// or redis://", kind)
+
+    def _open(self) -> None:
+        self.channel, self._tags = self._connection.channel(), count(1)
+
+    def write(self, message: Message) -> None:
+        """Publish a message, as ``Link.write``."""
+        tag = next(self._tags)
+        for entity in message.declare:
+            if entity not in self._declared:
+                entity(self.channel).declare()
+                self._declared.add(entity)
+        prepared = self.channel.prepare_message(
+            message.body,
+            message.priority,
+            message.content_type,
+            message.content_encoding,
+            message.headers,
+            message.properties,
+        )
+        self.channel.basic_publish(prepared, exchange=message.exchange, routing_key=message.routing_key)
+        assert self._listener is not None
+        self._listener.on_confirmed(tag, multiple=False)
+
+    def depth(self, name: str) -> Depth | None:
+        """Ask how long a queue is, as ``Link.depth``."""
+        try:
+            _, messages, _ = self.channel.queue_declare(name, passive=True)
+        except self._connection.channel_errors:
+            self.channel = self._connection.channel()
+            return None
+        return Depth(messages, None)
+
+    def drain(self, timeout: float) -> bool:
+        """Handle the next event, as ``Link.drain``."""
+        try:
+            self._connection.transport.drain_events(self._raw, timeout=timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    def beat(self) -> None:
+        """Do nothing: none of these brokers has heartbeats."""
+
+    def abort(self) -> None:
+        """Do nothing: there is no socket that could be shut."""
