@@ -44,7 +44,6 @@ CELERY = (
     "celery.backends.asynchronous:greenletDrainer.run uses _started _stopped _shutdown",
     "celery.backends.asynchronous:greenletDrainer.wait_for uses _drain_complete_event",
     "celery.backends.base:Backend.meta_from_decoded",
-    "celery.backends.redis:RedisBackend._create_client",
     "celery.backends.rpc:RPCBackend.binding",
     "celery.backends.rpc:RPCBackend.on_task_call",
     "celery.loaders.base:BaseLoader.override_backends",
@@ -68,6 +67,9 @@ AMQP = (
     "kombu.transport.pyamqp:SSLTransport",
     "kombu.transport.pyamqp:Transport.heartbeat_check",
 )
+
+#: For results in Redis.
+REDIS_RESULTS = ("celery.backends.redis:RedisBackend._create_client",)
 
 #: For a broker that is Redis.
 REDIS_BROKER = (
@@ -95,7 +97,6 @@ LOOP = (
 #: For ``worker``.
 WORKER = (
     "celery.backends.base:Backend._get_result_meta",
-    "celery.backends.redis:RedisBackend._create_client",
     "celery.backends.base:Backend.store_result uses _store_result",
     "celery.backends.rpc:RPCBackend._to_result",
     "celery.backends.rpc:RPCBackend.destination_for",
@@ -124,7 +125,7 @@ REDIS_WORKER = (
 
 WEB_PROCESS = CELERY + AMQP + LOOP
 WORKER_PROCESS = WORKER + AMQP
-ALL = WEB_PROCESS + WORKER_PROCESS + REDIS_BROKER + REDIS_WORKER
+ALL = WEB_PROCESS + WORKER_PROCESS + REDIS_RESULTS + REDIS_BROKER + REDIS_WORKER
 
 
 def check(names: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ DEADLINE = 90
 PUBLISH_TIMEOUT = 3.0
 
 #: The statuses of a refusal.
-NOS = ("/broker-unavailable", "/publish-unconfirmed", "/replies-unavailable")
+NOS = ("/broker-unavailable", "/publish-unconfirmed", "/replies-unavailable", "/queue-too-long")
 
 
 class Stack:

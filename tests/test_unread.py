@@ -36,6 +36,13 @@ def connection() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield client, accepted
 
 
+def impatient() -> Unread:
+    """One that refuses after 0.05 s."""
+    unread = Unread(5.0)
+    unread._limit = 0.05
+    return unread
+
+
 def test_what_nobody_reads_waits_since_its_last_bytes() -> None:
     with connection() as (client, accepted):
         until(lambda: waited(accepted), lambda seconds: seconds >= 0.2)
@@ -54,7 +61,7 @@ def test_an_old_request_is_refused_before_its_connection_is_made() -> None:
     with connection() as (client, accepted):
         client.send(CALL * 2000)
         until(lambda: waited(accepted), lambda seconds: seconds >= 0.05)
-        assert Unread(0.1).refuse(accepted, "127.0.0.1")
+        assert impatient().refuse(accepted, "127.0.0.1")
         answer = client.makefile("rb").read()
 
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -73,7 +80,7 @@ def test_probes_and_connections_without_a_request_are_never_too_old(request_: by
     with connection() as (client, accepted):
         client.send(request_)
         until(lambda: waited(accepted), lambda seconds: seconds >= 0.05)
-        assert not Unread(0.1).refuse(accepted, "127.0.0.1")
+        assert not impatient().refuse(accepted, "127.0.0.1")
         client.send(b"|")
         assert until(lambda: accepted.recv(100, socket.MSG_PEEK), lambda data: data.endswith(b"|")) == request_ + b"|"
 
@@ -83,14 +90,21 @@ def test_a_client_that_has_gone_is_no_error() -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()  # with a reset
         until(lambda: waited(accepted), lambda seconds: seconds >= 0.05)
-        assert Unread(0.1).refuse(accepted, "127.0.0.1")
+        assert impatient().refuse(accepted, "127.0.0.1")
 
 
 def test_half_of_the_deadline_is_too_old() -> None:
     Unread(5.0).check(2.4, "/v1/tasks/add")
     Unread(5.0).check(60.0, "/readyz")
+    Unread(0.1).check(0.9, "/v1/tasks/add")  # a second is no overload
     with pytest.raises(Overloaded, match=r"2\.5 s"):
         Unread(5.0).check(2.5, "/v1/tasks/add")
+
+
+def test_a_closed_connection_does_not_tell() -> None:
+    with connection() as (_, accepted):
+        accepted.close()
+        assert waited(accepted) == 0
 
 
 @contextmanager

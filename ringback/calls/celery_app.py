@@ -33,6 +33,8 @@ def check_app(app: Celery) -> None:
         raise BadSetting(f"result backend {without_password(url)!r} cannot ring back: use rpc:// or redis://")
     check_url("RESULT_BACKEND", url)
     check_broker(app)
+    if not url.startswith("rpc:"):
+        upgrade_guard.check(upgrade_guard.REDIS_RESULTS)
     if is_redis(app):
         upgrade_guard.check(upgrade_guard.REDIS_BROKER)
     if url.startswith("rpc:") and is_redis(app):

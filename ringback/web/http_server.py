@@ -110,7 +110,7 @@ class BodyLimit(httputil.HTTPMessageDelegate):
     def headers_received(self, start_line: StartLine, headers: httputil.HTTPHeaders) -> Awaitable[None] | None:
         self._start_line, self._headers = cast(httputil.RequestStartLine, start_line), headers
         stream = cast(ClientStream, self._connection.stream)
-        stream.unread = waited(stream.socket)
+        stream.unread = 0.0 if stream.closed() else waited(stream.socket)
         if not stream.is_new:  # it may have been sent before the answer to the one before it
             stream.unread = min(stream.unread, time.monotonic() - stream.ready_at)
         self._server.has_headers(stream)

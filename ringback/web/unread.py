@@ -23,8 +23,8 @@ from ringback.web.error_answers import count_refusal
 
 logger = logging.getLogger(__name__)
 
-#: The part of the deadline after which a request is refused that nobody has read.
-PART = 0.5
+#: The part of the deadline after which a request is refused that nobody has read, and seconds that it is at least.
+PART, LEAST = 0.5, 1.0
 
 #: Where Linux has the milliseconds since the last bytes came, in the connection's state (``struct tcp_info`` of
 #: linux/tcp.h: ``tcpi_last_data_recv``). Before the first bytes it has those since the connection was made.
@@ -46,7 +46,10 @@ def waited(sock: socket.socket) -> float:
     """Seconds for which what has come on a connection has waited to be read; 0 where the system does not tell."""
     if TCP_INFO is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return 0.0
-    state = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, OFFSET + SIZE)
+    try:
+        state = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, OFFSET + SIZE)
+    except OSError:  # it is closed
+        return 0.0
     return int.from_bytes(state[OFFSET:], sys.byteorder) / 1000
 
 
@@ -57,7 +60,7 @@ class Unread:
     """
 
     def __init__(self, deadline: float) -> None:
-        self._limit, self._warned_at = PART * deadline, -SILENCE
+        self._limit, self._warned_at = max(LEAST, PART * deadline), -SILENCE
 
     def check(self, seconds: float, path: str) -> None:
         """Check a request that is being read.

@@ -18,6 +18,7 @@ from celery.backends.rpc import RPCBackend
 from celery.exceptions import BackendStoreError
 from kombu.serialization import dumps
 
+from ringback import upgrade_guard
 from ringback.wire.redis import connect_backend
 from ringback.worker.reply_link import Reply, ReplyLink, ReplyRefused
 from ringback.worker.result_writer import Result, ResultWriter
@@ -142,6 +143,7 @@ class RedisReplies(RedisBackend):  # type: ignore[misc]
     def _writer_of_process(self) -> ResultWriter:
         if self._writer is None or self._writer[0] != os.getpid():  # a child of a prefork pool
             with self._starting:
+                upgrade_guard.check(upgrade_guard.REDIS_RESULTS)
                 if self._writer is None or self._writer[0] != os.getpid():
                     self._writer = os.getpid(), ResultWriter(partial(connect_backend, self))
         return self._writer[1]

@@ -121,7 +121,8 @@ class ResultWriter:
                 check_health=False,
             )
             while left:
-                left.popleft().settle(_refusal(connection))
+                refusal = _refusal(connection)
+                left.popleft().settle(refusal)
         finally:
             self._waiting.extendleft(reversed(left))
 
