@@ -69,8 +69,12 @@ def ask(connection: HTTPConnection, method: str, path: str, body: bytes = b"", *
 
 def longest(connection: HTTPConnection) -> float:
     """The milliseconds of the loop's longest callback since this was asked last."""
-    connection.request("GET", "/longest-callback")
-    return float(connection.getresponse().read())
+    while True:
+        connection.request("GET", "/longest-callback")
+        answer = connection.getresponse()
+        found = answer.read()
+        if answer.status != 503:  # nobody had time to read this for a second, since large results came back
+            return float(found)
 
 
 def too_long(
