@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from client import Answer, Client, all_confirmed, first_success, rate_of_unrelated_requests, run
+from client import Answer, Client, all_confirmed, first_success, rate_of_unrelated_requests, run, statuses
 from proxy import Proxy
 from servers import RabbitMQ, Redis, need
 from stack import Web, Worker, through_a_proxy
