@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from contextlib import suppress
 from typing import Any
@@ -13,8 +12,6 @@ from ringback.broker.link import Depth, Link
 from ringback.broker.message import Message
 from ringback.errors import UnsupportedVersion
 from ringback.wire import Cork
-
-logger = logging.getLogger(__name__)
 
 #: AMQP 0-9-1, "reply-code"; the broker closes the channel with it.
 NOT_FOUND = 404
@@ -54,13 +51,11 @@ class AMQPLink(Link):
     def write(self, message: Message) -> None:
         """Write a message, as ``Link.write``."""
         # Without waiting for the broker's answer (nowait): an error closes the channel, which loses the link.
-        for entity in message.declare:
-            if entity not in self._declared:
-                entity(self.channel).declare(nowait=True)
-                self._declared.add(entity)
+        self._declare(message, nowait=True)
         # Not channel.basic_publish: it reads from the socket first, which only the reader may do.
+        raw = self._prepared(message) if message.encode is None else message.encode(message)
         arguments = (0, message.exchange, message.routing_key, True, False)  # mandatory
-        self.channel.send_method(spec.Basic.Publish, "Bssbb", arguments, self._encode(message))
+        self.channel.send_method(spec.Basic.Publish, "Bssbb", arguments, raw)
 
     def depth(self, name: str) -> Depth | None:
         """Ask how long a queue is, as ``Link.depth`` (AMQP 0-9-1, ``queue.declare``, "passive")."""
@@ -73,14 +68,6 @@ class AMQPLink(Link):
                 self.channel = self._connection.channel()  # the broker has closed this one
                 return None
         return Depth(messages, consumers)
-
-    def drain(self, timeout: float) -> bool:
-        """Handle the next event, as ``Link.drain``."""
-        try:
-            self._connection.transport.drain_events(self._raw, timeout=timeout)
-        except TimeoutError:
-            return False
-        return True
 
     def beat(self) -> None:
         """Send a heartbeat if one is due.
@@ -95,18 +82,6 @@ class AMQPLink(Link):
             with suppress(OSError):  # the peer was faster
                 # Not its own method: over TLS that forgets the session, which py-amqp ends when the link is discarded.
                 socket.socket.shutdown(self._cork.socket, socket.SHUT_RDWR)
-
-    def _encode(self, message: Message) -> Any:
-        if message.encode is not None:
-            return message.encode(message)
-        return self.channel.prepare_message(
-            message.body,
-            message.priority,
-            message.content_type,
-            message.content_encoding,
-            message.headers,
-            message.properties,
-        )
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, returned: Any) -> None:
         # The broker returns an unroutable message before it confirms it.

@@ -102,12 +102,16 @@ class Link(ABC):
         :raises Exception: the connection is lost.
         """
 
-    @abstractmethod
     def drain(self, timeout: float) -> bool:
         """Handle the next event from the broker; returns false if none came within ``timeout`` seconds.
 
         :raises Exception: the connection is lost.
         """
+        try:
+            self._connection.transport.drain_events(self._raw, timeout=timeout)
+        except TimeoutError:
+            return False
+        return True
 
     @abstractmethod
     def beat(self) -> None:
@@ -141,3 +145,21 @@ class Link(ABC):
     @abstractmethod
     def _open(self) -> None:
         """Open a channel on the connection."""
+
+    def _declare(self, message: Message, **options: Any) -> None:
+        """Have what a message needs exist: once on each link."""
+        for entity in message.declare:
+            if entity not in self._declared:
+                entity(self.channel).declare(**options)
+                self._declared.add(entity)
+
+    def _prepared(self, message: Message) -> Any:
+        """A message as kombu's transport makes it."""
+        return self.channel.prepare_message(
+            message.body,
+            message.priority,
+            message.content_type,
+            message.content_encoding,
+            message.headers,
+            message.properties.copy(),  # to which some transports add
+        )

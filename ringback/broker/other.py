@@ -29,19 +29,8 @@ class OtherLink(Link):
     def write(self, message: Message) -> None:
         """Publish a message, as ``Link.write``."""
         tag = next(self._tags)
-        for entity in message.declare:
-            if entity not in self._declared:
-                entity(self.channel).declare()
-                self._declared.add(entity)
-        prepared = self.channel.prepare_message(
-            message.body,
-            message.priority,
-            message.content_type,
-            message.content_encoding,
-            message.headers,
-            message.properties,
-        )
-        self.channel.basic_publish(prepared, exchange=message.exchange, routing_key=message.routing_key)
+        self._declare(message)
+        self.channel.basic_publish(self._prepared(message), exchange=message.exchange, routing_key=message.routing_key)
         assert self._listener is not None
         self._listener.on_confirmed(tag, multiple=False)
 
@@ -53,14 +42,6 @@ class OtherLink(Link):
             self.channel = self._connection.channel()
             return None
         return Depth(messages, None)
-
-    def drain(self, timeout: float) -> bool:
-        """Handle the next event, as ``Link.drain``."""
-        try:
-            self._connection.transport.drain_events(self._raw, timeout=timeout)
-        except TimeoutError:
-            return False
-        return True
 
     def beat(self) -> None:
         """Do nothing: none of these brokers has heartbeats."""

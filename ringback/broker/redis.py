@@ -66,11 +66,9 @@ class RedisLink(Link):
         """Write a message, as ``Link.write``, within ``with link.cork:``."""
         self._tag += 1
         with self._turn:
-            for entity in message.declare:
-                if entity not in self._declared:
-                    with self._kombu():
-                        entity(self.channel).declare()
-                    self._declared.add(entity)
+            if not self._declared.issuperset(message.declare):
+                with self._kombu():
+                    self._declare(message)
             self._burst.append((self._tag, message, self._commands(message)))
 
     def depth(self, name: str) -> Depth:
@@ -104,15 +102,7 @@ class RedisLink(Link):
     def _commands(self, message: Message) -> list[Command]:
         """The commands that publish a message: one for each list or topic to which it goes."""
         channel, exchange, routing_key = self.channel, message.exchange, message.routing_key
-        prepared = channel.prepare_message(
-            message.body,
-            message.priority,
-            message.content_type,
-            message.content_encoding,
-            message.headers,
-            message.properties.copy(),
-        )
-        prepared["body"] = message.body
+        prepared = self._prepared(message)
         channel._inplace_augment_message(prepared, exchange, routing_key)
         text = dumps(prepared)
         if exchange and channel.typeof(exchange).type == "fanout":

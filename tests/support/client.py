@@ -109,7 +109,7 @@ async def until_inside(client: Client, condition: Callable[[dict[str, int]], boo
 
 async def all_confirmed(client: Client, held: int) -> None:
     """Wait until at least ``held`` calls are waited for, and the broker has confirmed the messages of all of them."""
-    on_their_way = "kept_back", "outbox", "in_flight"
+    on_their_way = "drafts", "kept_back", "outbox", "in_flight"
     await until_inside(
         client, lambda inside: inside["ledger"] >= held and not any(inside[table] for table in on_their_way)
     )
