@@ -6,12 +6,12 @@ from typing import Any
 
 from redis import Connection, ResponseError
 from redis.backoff import NoBackoff
-from redis.exceptions import ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError
+from redis.exceptions import ClusterDownError, NoScriptError, OutOfMemoryError, ReadOnlyError, TryAgainError
 from redis.retry import Retry
 
-#: What Redis refuses while its memory is full, while it is a replica, has lost its master, or is busy otherwise; in
-#: classes of redis-py, and in the words for which it has no class (Redis, "Error replies").
-FOR_NOW = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
+#: How Redis says that it cannot do something for now, since its memory is full, it is a replica, has lost its master or
+#: a script, or is busy: as classes of redis-py, and as words where it has no class (Redis, "Error replies").
+FOR_NOW = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, NoScriptError)
 WORDS_FOR_NOW = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "LOADING")
 
 
