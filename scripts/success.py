@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 REQUESTS = 1000
@@ -54,6 +55,9 @@ def succeeds(url: str, ask: Callable[[str, int], bool], number: int) -> bool:
     """Whether this request brings its own result in time."""
     try:
         return ask(url, number)
+    except HTTPError as refusal:
+        print(f"request {number}: {refusal}: {refusal.read(1000).decode(errors='replace')}", file=sys.stderr)
+        return False
     except (OSError, ValueError) as error:
         print(f"request {number}: {error!r}", file=sys.stderr)
         return False

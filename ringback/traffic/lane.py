@@ -104,9 +104,10 @@ class Lane(Generic[Item]):
         if not answered:
             self.pace.leave(place.number)
             return
-        self.pace.answer(place.number, did)
+        took = self._clock() - place.since
+        self.pace.answer(place.number, did, took)
         if did:
-            self.excess.note(place.task, self._clock() - place.since - place.wait)
+            self.excess.note(place.task, took - place.wait)
 
     def give_up(self, place: Place) -> None:
         """Note that the client of a call has waited for as long as it could: the task takes at least so long."""

@@ -6,7 +6,8 @@ the queue, how many workers there are, and how many tasks they prefetch: all of 
 
 The law says nothing of a worker with room to spare: if ten calls a second come, ten are answered, however many could
 be. So it is asked only while there is a backlog in reading after reading, with the broker or kept back by the gateway,
-which there is when all workers are busy.
+which there is when all workers are busy. And the rate counts from the first answer after the backlog began, and for at
+least as long as that call took: of a thousand tasks that run side by side, the first that ends does not tell the rate.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._last = self._front = 0  # the place of the last message, and the highest of those that were answered
+        self._out = 0  # the calls that have neither been answered nor left
         self._left: list[int] = []  # the places behind the front of calls that nobody waits for; a heap
         self._counts: deque[tuple[float, int]] = deque()  # of each reading: when it began, and the answers within it
         self._began, self._count = clock(), 0  # of the reading to come
+        self._known_at: float | None = None  # from when on the rate is known; ``None`` before the first answer
         self._answered_at, self._busy_rate = clock(), 0.0  # the rate while the queue was busy last
         self._readings, self._busy_at = 0, -HOLD
-        self._entered, self._messages = 0, 0
+        self._entered, self._messages, self._has_answered = 0, 0, False  # since the last reading
         self._consumers: int | None = None
         self._read_at = self._taken_at = clock()
 
@@ -54,27 +57,29 @@ class Pace:
 
     def enter(self) -> int:
         """Note that a message goes to the queue; returns its place."""
-        if not self.ahead:  # the time without calls says nothing of the rate
-            self._counts.clear()
-            self._began, self._count = self._clock(), 0
+        if not self._out:  # the time without calls says nothing of the rate
+            self._forget()
+        self._out += 1
         self._last += 1
         self._entered += 1
         return self._last
 
-    def answer(self, place: int, did: bool) -> None:
+    def answer(self, place: int, did: bool, took: float) -> None:
         """Note that a worker has answered the call of this place.
 
         :param did: whether it did the task, or only saw that it is not wanted any more.
+        :param took: seconds since the call came.
         """
+        self._out -= 1
         if did:
-            self._count += 1
-            self._answered_at = self._clock()
+            self._count_answer(took)
         self._front = max(self._front, place)
         while self._left and self._left[0] <= self._front:
             heappop(self._left)
 
     def leave(self, place: int) -> None:
         """Note that nobody waits for the call of this place any more: no worker will do its task."""
+        self._out -= 1
         if place > self._front:
             heappush(self._left, place)
 
@@ -91,20 +96,26 @@ class Pace:
         self._read_at = now
         self._readings = self._readings + 1 if messages or kept_back else 0
         if self._readings >= READINGS:
+            if not self._is_busy:  # the rate was that of the calls that came
+                self._forget()
             self._busy_at = now
-        if consumers != 0 and (not messages or self._count or messages < self._messages + self._entered):
+        if consumers != 0 and (not messages or self._has_answered or messages < self._messages + self._entered):
             self._taken_at = now
+        self._has_answered = False
         self._messages, self._entered, self._consumers = messages, 0, consumers
-        if now - self._busy_at <= HOLD:
+        if self._is_busy:
             self._busy_rate = self.rate or self._busy_rate
-        self._counts.append((self._began, self._count))
-        self._began, self._count = now, 0
+        if self._known_at is not None:
+            self._counts.append((self._began, self._count))
+            self._began, self._count = now, 0
         while self._counts and self._counts[0][0] < now - WINDOW:
             self._counts.popleft()
 
     @property
     def rate(self) -> float:
-        """Answers a second, of late."""
+        """Answers a second, of late; 0 if it is not known."""
+        if self._known_at is None or self._clock() < self._known_at:
+            return 0.0
         count = self._count + sum(count for _, count in self._counts)
         began = self._counts[0][0] if self._counts else self._began
         return count / max(self._clock() - began, 1e-3)
@@ -114,16 +125,16 @@ class Pace:
 
         :param kept_back: messages that the gateway has not sent yet, and will send before.
         """
-        now = self._clock()
-        if not self.ahead or now - self._busy_at > HOLD:
+        ahead = self.ahead + kept_back
+        if not ahead or not self._is_busy:
             return 0.0
         if rate := self.rate:
-            return (self.ahead + kept_back + 1) / rate
-        still = now - self._answered_at
+            return (ahead + 1) / rate
+        still = self._clock() - self._answered_at
         if still < WINDOW or not self._busy_rate:
             return 0.0
         # For how much longer they stand still, nobody knows.
-        return (self.ahead + kept_back + 1) / self._busy_rate + still
+        return (ahead + 1) / self._busy_rate + still
 
     @property
     def untaken(self) -> float:
@@ -142,3 +153,19 @@ class Pace:
     def has_workers(self) -> bool:
         """Whether there are workers, as far as the broker tells."""
         return bool(self._consumers)
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._clock() - self._busy_at <= HOLD
+
+    def _count_answer(self, took: float) -> None:
+        self._answered_at, self._has_answered = self._clock(), True
+        if self._known_at is None:
+            self._began, self._known_at = self._answered_at, self._answered_at + min(took, WINDOW)
+        else:
+            self._count += 1
+
+    def _forget(self) -> None:
+        """Forget the rate."""
+        self._counts.clear()
+        self._count, self._known_at = 0, None

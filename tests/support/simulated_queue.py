@@ -118,6 +118,9 @@ class Simulation:
         if self.now >= self._end:
             return
         rate = self.offered[tenant] * self.load(self.now)
+        if not rate:
+            self._after(0.1, self._call, tenant)
+            return
         self._after(self._chance.expovariate(rate), self._call, tenant)
         number = self._chance.randrange(self.gateways)
         lane = self.lanes[number]
