@@ -119,6 +119,10 @@ WORKER = (
 REDIS_WORKER = (
     "kombu.transport.redis:QoS.append uses unacked_key unacked_index_key pipe_or_acquire",
     "kombu.transport.redis:QoS.restore_unacked",
+    "kombu.transport.redis:Channel._brpop_start uses _in_poll _queue_cycle active_queues priority_steps _q_for_pri",
+    "kombu.transport.redis:Channel._brpop_read uses _deliver rotate",
+    "kombu.transport.redis:MultiChannelPoller.on_poll_start uses _channels",
+    "kombu.transport.virtual.base:QoS.can_consume_max_estimate",
     "kombu.transport.virtual.base:Channel.qos uses QoS",
     "kombu.transport.virtual.base:Message.__init__ uses _raw",
 )

@@ -66,6 +66,7 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._backoff, self._acknowledges_at_once = ReconnectBackoff(), False
+        self._requests: Any = None  # for tasks, of a Redis broker
         if self.conninfo.transport.driver_type == "amqp":
             self.channel_errors = (*self.channel_errors, AMQPError)  # all that py-amqp raises
         # Celery has taken it away under gevent, for a fault that gevent had: its workers then hang for ever.
@@ -79,10 +80,7 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
             conn.transport_options["frame_writer"] = cork_until_read
             self._acknowledges_at_once = True
         if self.pool.is_green and conn.transport.driver_type == "redis":
-            from ringback.worker.held_messages import HeldMessages
-
-            upgrade_guard.check(upgrade_guard.REDIS_WORKER)
-            conn.transport.Channel = type("GreenChannel", (conn.transport.Channel,), {"QoS": HeldMessages})
+            self._take_in_bursts(conn.transport)
             self._acknowledges_at_once = True
         conn.drain_events = partial(self._drain, conn.drain_events, itertools.count(1))
         connected = super().ensure_connected(conn)
@@ -116,6 +114,17 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
         super().on_close()
         if self.timer and self.conninfo.transport.driver_type == "amqp":
             self.timer.clear()
+
+    def _take_in_bursts(self, transport: Any) -> None:
+        """Have a connection to Redis that is not yet open consume by requests."""
+        from ringback.worker.held_messages import HeldMessages
+        from ringback.worker.redis_channel import LookingPoller, Requests, TakingChannel
+
+        upgrade_guard.check(upgrade_guard.REDIS_WORKER)
+        self._requests = self._requests or Requests()
+        own = {"QoS": HeldMessages, "requests": self._requests}
+        transport.Channel = type("GreenChannel", (TakingChannel, transport.Channel), own)
+        transport.cycle = LookingPoller()
 
     def _drain(self, drain_events: Callable[..., Any], count: Iterator[int], timeout: float) -> Any:
         """Handle the next event.

@@ -1,8 +1,8 @@
 """Which messages a green worker holds of a Redis broker, and notes there so that they go to others if it dies.
 
-Kombu makes a round trip when it takes a message and another one when that is acknowledged, which most are at once. Here
-a thread, which is a greenlet in a green worker, writes in bursts what is held and what is no longer, and a message that
-was acknowledged meanwhile not at all.
+Most are noted when they are taken (``redis_channel``). Kombu makes a round trip when one is acknowledged, and also to
+note it. Here a thread, which is a greenlet in a green worker, writes in bursts what is held and what is no longer, and
+a message that was acknowledged meanwhile not at all.
 """
 
 from __future__ import annotations
@@ -32,12 +32,16 @@ class HeldMessages(QoS):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._taken: dict[str, tuple[float, Any]] = {}  # by delivery tag: when, and the message
         self._done: list[str] = []
+        self.noted: set[str] = set()  #: delivery tags of messages that Redis has noted as held, and not yet appended
         self._work, self._writing = Event(), Lock()
         Thread(target=self._write_all, daemon=True).start()
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Hold a message."""
         virtual.QoS.append(self, message, delivery_tag)
+        if delivery_tag in self.noted:
+            self.noted.discard(delivery_tag)
+            return
         self._taken[delivery_tag] = time.time(), message
         self._work.set()
 
