@@ -48,7 +48,15 @@ def broken_redis(rabbitmq: RabbitMQ) -> Iterator[Stack]:
             yield Stack(web.url, server, proxy)
 
 
-@pytest.fixture(params=["broken_broker", "broken_redis"])
+@pytest.fixture(scope="module")
+def broken_redis_broker() -> Iterator[Stack]:
+    with need(Redis) as server, through_a_proxy(server) as (url, proxy):
+        variables = {"BROKER_URL": url, "RINGBACK_DEADLINE": str(DEADLINE)}
+        with Worker(**variables), Web(**variables) as web:
+            yield Stack(web.url, server, proxy)
+
+
+@pytest.fixture(params=["broken_broker", "broken_redis", "broken_redis_broker"])
 def stack(request: pytest.FixtureRequest) -> Stack:
     broken: Stack = request.getfixturevalue(request.param)
     return broken

@@ -80,7 +80,11 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
             conn.transport_options["frame_writer"] = cork_until_read
             self._acknowledges_at_once = True
         if self.pool.is_green and conn.transport.driver_type == "redis":
-            self._take_in_bursts(conn.transport)
+            from ringback.worker.redis_channel import Requests, take_by_requests
+
+            upgrade_guard.check(upgrade_guard.REDIS_WORKER)
+            self._requests = self._requests or Requests()
+            take_by_requests(conn.transport, self._requests)
             self._acknowledges_at_once = True
         conn.drain_events = partial(self._drain, conn.drain_events, itertools.count(1))
         connected = super().ensure_connected(conn)
@@ -114,17 +118,6 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
         super().on_close()
         if self.timer and self.conninfo.transport.driver_type == "amqp":
             self.timer.clear()
-
-    def _take_in_bursts(self, transport: Any) -> None:
-        """Have a connection to Redis that is not yet open consume by requests."""
-        from ringback.worker.held_messages import HeldMessages
-        from ringback.worker.redis_channel import LookingPoller, Requests, TakingChannel
-
-        upgrade_guard.check(upgrade_guard.REDIS_WORKER)
-        self._requests = self._requests or Requests()
-        own = {"QoS": HeldMessages, "requests": self._requests}
-        transport.Channel = type("GreenChannel", (TakingChannel, transport.Channel), own)
-        transport.cycle = LookingPoller()
 
     def _drain(self, drain_events: Callable[..., Any], count: Iterator[int], timeout: float) -> Any:
         """Handle the next event.

@@ -78,13 +78,14 @@ class HeldMessages(QoS):  # type: ignore[misc]
                 raise
 
     def _execute(self, taken: dict[str, tuple[float, Any]], done: list[str]) -> None:
-        with self.pipe_or_acquire() as pipe:
+        # In no transaction: Redis refuses all of one while its memory is full, and then none could be freed.
+        with self.channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            if done:
+                pipe.hdel(self.unacked_key, *done)
+                pipe.zrem(self.unacked_index_key, *done)
             if taken:
                 pipe.zadd(self.unacked_index_key, {tag: at for tag, (at, _) in taken.items()})
                 pipe.hset(self.unacked_key, mapping={tag: _stored(message) for tag, (_, message) in taken.items()})
-            if done:
-                pipe.zrem(self.unacked_index_key, *done)
-                pipe.hdel(self.unacked_key, *done)
             pipe.execute()
 
     def _write_all(self) -> None:

@@ -15,11 +15,14 @@ from collections import deque
 from typing import Any, cast
 from uuid import uuid4
 
-from kombu.transport.redis import MultiChannelPoller
+from kombu.transport.redis import MultiChannelPoller, Transport
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis import ConnectionError as ConnectionLost
 from redis import ResponseError
+from redis.exceptions import NoScriptError
+
+from ringback.worker.held_messages import HeldMessages
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +106,13 @@ class Requests:
         self.undelivered: deque[tuple[str, str]] = deque()  #: messages of the last one, each with its queue
 
 
+def take_by_requests(transport: Transport, requests: Requests) -> None:
+    """Have a transport of kombu's whose connection is not yet open consume by requests."""
+    own = {"QoS": HeldMessages, "requests": requests}
+    transport.Channel = type("GreenChannel", (TakingChannel, transport.Channel), own)
+    transport.cycle = LookingPoller()
+
+
 class TakingChannel:
     """A channel of kombu's that consumes by requests."""
 
@@ -153,10 +163,12 @@ class TakingChannel:
         connection = self._in_poll
         try:
             found = connection.read_response()
-        except ResponseError as error:  # the script is unknown, as after SCRIPT FLUSH, or Redis cannot for now
-            logger.warning("no tasks from Redis for now: %s", error)
+        except NoScriptError:  # as after SCRIPT FLUSH
+            self._tracked = self._in_poll = None
+            return True
+        except ResponseError as error:  # as where a replica has taken the master's place
             connection.disconnect()
-            raise ConnectionLost(str(error)) from error
+            raise ConnectionLost(f"Redis gives no tasks: {error}") from error
         except BaseException:
             connection.disconnect()
             raise
