@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+from redis import Redis as Admin
 
 from client import Answer, Client, all_confirmed, first_success, rate_of_unrelated_requests, run, statuses
 from proxy import Proxy
@@ -29,6 +30,9 @@ class Stack:
 
     def __init__(self, url: str, server: RabbitMQ | Redis, proxy: Proxy) -> None:
         self.url, self.server, self.proxy = url, server, proxy
+
+
+Fault = Callable[[Stack, float], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +66,7 @@ def stack(request: pytest.FixtureRequest) -> Stack:
     return broken
 
 
-def on_the_way(how: Callable[[Proxy], None]) -> Callable[[Stack, float], Awaitable[None]]:
+def on_the_way(how: Callable[[Proxy], None]) -> Fault:
     """Start a fault of the proxy, and end it after some seconds."""
 
     async def fault(stack: Stack, seconds: float) -> None:
@@ -97,8 +101,43 @@ FAULTS = {
 }
 
 
+async def fill_memory(stack: Stack, seconds: float) -> None:
+    """Have Redis refuse for some seconds whatever takes memory."""
+    with Admin.from_url(stack.server.url) as admin:
+        admin.config_set("maxmemory", 1)
+        await asyncio.sleep(seconds)
+        admin.config_set("maxmemory", 0)
+
+
+async def refuse_clients(stack: Stack, seconds: float) -> None:
+    """End all connections, and have Redis refuse new ones for some seconds."""
+    with Admin.from_url(stack.server.url, single_connection_client=True) as admin:
+        admin.config_set("maxclients", 1)
+        for kind in ("normal", "pubsub"):
+            admin.client_kill_filter(_type=kind, skipme=True)
+        await asyncio.sleep(seconds)
+        admin.config_set("maxclients", 10_000)
+
+
+REDIS_FAULTS = {"memory-5": (fill_memory, 5), "clients-5": (refuse_clients, 5)}
+
+
 @pytest.mark.parametrize(("fault", "seconds"), FAULTS.values(), ids=FAULTS)
-def test_held_requests_survive(stack: Stack, fault: Callable[[Stack, float], Awaitable[None]], seconds: float) -> None:
+def test_held_requests_survive(stack: Stack, fault: Fault, seconds: float) -> None:
+    survive(stack, fault, seconds)
+
+
+@pytest.mark.parametrize(("fault", "seconds"), REDIS_FAULTS.values(), ids=REDIS_FAULTS)
+@pytest.mark.parametrize("name", ["broken_redis", "broken_redis_broker"])
+def test_held_requests_survive_a_full_redis(
+    request: pytest.FixtureRequest, name: str, fault: Fault, seconds: float
+) -> None:
+    survive(request.getfixturevalue(name), fault, seconds)
+
+
+def survive(stack: Stack, fault: Fault, seconds: float) -> None:
+    """Check that held requests are answered, and others refused at worst, while a fault comes and goes."""
+
     async def conversation() -> None:
         client = Client(stack.url)
         calm = await rate_of_unrelated_requests(client, asyncio.sleep(2))

@@ -57,6 +57,13 @@ AMQP_TRANSPORT = {"confirm_publish": True, "frame_writer": read_ahead}
 #: connection that is dead, or (from 5.7 on) for 26 s. Seconds.
 REDIS_TRANSPORT = {"health_check_interval": 3, "socket_timeout": 5, "socket_connect_timeout": 2}
 
+#: For a broker that is Redis.
+REDIS_BROKER = {
+    # What Redis refuses for now, as while its memory is full or a replica has not yet taken the master's place, ends
+    # the worker by default. It connects again instead.
+    "broker_channel_error_retry": True,
+}
+
 #: For the broker inside a process: seconds until it looks again, which kombu's default makes each request's latency.
 MEMORY_TRANSPORT = {"polling_interval": 0.01}
 
@@ -123,6 +130,7 @@ def apply(app: Celery, pool: str) -> None:
             **ALWAYS,
             **(GREEN if green else {}),
             **(AMQP if amqp else {}),
+            **(REDIS_BROKER if broker.partition("+")[0] in ("redis", "rediss", "sentinel") else {}),
             **(RPC if backend == "rpc" else {}),
             **(REDIS if backend in ("redis", "rediss", "sentinel") else {}),
         },

@@ -233,3 +233,10 @@ class LookingPoller(MultiChannelPoller):  # type: ignore[misc]
         for channel in self._channels:
             channel.look()
         super().on_poll_start()
+
+    def maybe_restore_messages(self) -> None:
+        """Give back what dead workers have held; later, if Redis refuses to, as while its memory is full."""
+        try:
+            super().maybe_restore_messages()
+        except ResponseError as error:
+            logger.warning("what dead workers have held is not given back for now: %s", error)
