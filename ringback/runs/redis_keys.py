@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis import BlockingConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
@@ -46,11 +46,9 @@ def connect(url: str, master: str = "") -> Redis:
     """
     if url.startswith("sentinel:"):
         return _behind_sentinel(url, master)
-    # Celery's spelling, which redis-py does not take; the result backend's address must have it in older Celery.
-    url = re.sub(r"\bssl_cert_reqs=CERT_(\w+)", lambda found: f"ssl_cert_reqs={found[1].lower()}", url)
     retry = Retry(NoBackoff(), 1)  # the first use of a connection that was cut while idle
     pool = BlockingConnectionPool.from_url(
-        url,
+        _as_redis_py_has_it(url),
         max_connections=CONNECTIONS,
         timeout=TIMEOUT,
         socket_timeout=TIMEOUT,
@@ -63,11 +61,21 @@ def connect(url: str, master: str = "") -> Redis:
     return Redis(connection_pool=pool)
 
 
+def _as_redis_py_has_it(url: str) -> str:
+    """An address in redis-py's spelling, given in that or in Celery's."""
+    if url.startswith(("redis+socket:", "socket:")):
+        return "unix:" + url.partition(":")[2].replace("virtual_host=", "db=")
+    return re.sub(r"\bssl_cert_reqs=CERT_(\w+)", lambda found: f"ssl_cert_reqs={found[1].lower()}", url)
+
+
 def _behind_sentinel(url: str, master: str) -> Redis:
-    nodes = [urlsplit(node) for node in url.split(";")]
+    nodes = [urlsplit(node) for node in _as_redis_py_has_it(url).split(";")]
     password = unquote(nodes[0].password) if nodes[0].password else None  # as kombu and Celery read it: the master's
+    given = {name: value for name, value in parse_qsl(nodes[0].query) if name.startswith("ssl_")}
+    tls = {"ssl": True, **redis_tls("rediss:", given)} if given else {}
     options = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT, "decode_responses": True, "protocol": 2}
-    sentinel = Sentinel([(node.hostname, node.port or SENTINEL_PORT) for node in nodes], **options)
+    addresses = [(node.hostname, node.port or SENTINEL_PORT) for node in nodes]
+    sentinel = Sentinel(addresses, sentinel_kwargs={**options, **tls}, **options, **tls)
     database = int(nodes[0].path.strip("/") or 0)
     found: Redis = sentinel.master_for(master, db=database, password=password, retry=Retry(NoBackoff(), 1))
     return found

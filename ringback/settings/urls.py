@@ -47,7 +47,7 @@ def check_url(name: str, url: str) -> None:
 
 def redis_url(name: str, given: str) -> str:
     """The address of a Redis; it may be empty."""
-    if given and not given.startswith(("redis://", "rediss://", "unix://", "sentinel://")):
+    if given and not given.startswith(("redis://", "rediss://", "redis+socket://", "unix://", "sentinel://")):
         raise BadSetting(f"{name}: {without_password(given)!r} is no Redis: expected redis://:password@host:6379/0")
     check_url(name, given)
     return given

@@ -11,11 +11,12 @@ from typing import Any
 from celery import Celery
 from celery.app.defaults import DEFAULTS
 from celery.signals import celeryd_init
+from kombu.transport import get_transport_cls
 from kombu.utils.imports import symbol_by_name
 
 from ringback import upgrade_guard
 from ringback.errors import BadSetting
-from ringback.settings import check_url
+from ringback.settings import check_url, without_password
 from ringback.wire import check_certificates, read_ahead
 
 #: For every worker.
@@ -153,10 +154,20 @@ def check_addresses(app: Celery) -> None:
         for node in nodes:
             for url in node.split(";"):
                 check_url("broker_url", url)
+                _check_transport(url)
         for url in backend:
             check_url("result_backend", url)
     except BadSetting as error:
         raise SystemExit(f"ringback: {error}") from None  # a signal's receiver cannot end the worker otherwise
+
+
+def _check_transport(url: str) -> None:
+    scheme, separator, _ = url.partition("://")
+    try:
+        if separator:  # else it is a host, of the default broker
+            get_transport_cls(scheme.partition("+")[0])
+    except KeyError:
+        raise BadSetting(f"broker_url: {without_password(url)!r} is no broker that kombu knows") from None
 
 
 def _set_defaults(conf: Any, defaults: dict[str, Any]) -> None:

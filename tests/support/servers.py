@@ -169,7 +169,7 @@ class Redis(Server):
     def _launch(self) -> None:
         options = f"--port {self.port} --bind 127.0.0.1 --appendonly yes --appendfsync always"
         command = [self._program, *options.split(), "--save", "", "--dir", str(self.home), *self._options]
-        self._spawn(command, lambda: answer(self.port, b"PING\r\n", 5) == b"+PONG")
+        self._spawn(command, lambda: answer(self.port, b"PING\r\n", 5) in (b"+PONG", b"-NOAU"))
 
 
 class SentinelRedis:
