@@ -1,4 +1,4 @@
-"""``/chat``: a task moderates each message, which then goes to all clients of this process.
+"""``/chat``: a task moderates each message, which then goes to all clients: of all processes that share REDIS_URL.
 
 A client sends ``{"text": …}``; all clients get ``{"from": …, "text": …}``, or the author alone gets
 ``{"error": …}`` with a problem document (RFC 9457). The code runs on the loop's greenlet.
@@ -15,7 +15,6 @@ import hashlib
 import json
 import re
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +24,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 import ringback
 from examples import tasks
+from examples.room import Room
 from ringback import HeldRequest, read_json
 from ringback.errors import RingbackError, ShuttingDown
 
@@ -44,25 +44,21 @@ class Message(BaseModel):
     text: Annotated[str, Field(max_length=2000)]
 
 
-class Room:
-    """All connected clients, and the order of their messages."""
+def _room() -> Room:
+    """The room of this process, or of all that share a Redis."""
+    given = ringback.settings.read()
+    if not given.redis_url:
+        return Room()
+    from examples.shared_room import SharedRoom
+    from ringback.runs.redis_keys import connect
 
-    def __init__(self) -> None:
-        self.members: set[Chat] = set()
-        self.turn = asyncio.Lock()  # acquired in the order of the requests
-        self.numbers = count(1)
-
-    def tell(self, document: dict[str, object]) -> None:
-        """Send a document to all clients."""
-        text = json.dumps(document)
-        for member in list(self.members):
-            member.tell(text)
+    return SharedRoom(connect(given.redis_url, given.redis_master))
 
 
 class Chat(ringback.RequestHandler, WebSocketHandler):
     """A client's WebSocket; a plain GET is answered with the page."""
 
-    room = Room()
+    room = _room()
     deadline = 5  #: seconds that a message may delay those behind it
     max_message_size = 16 * 1024  #: bytes: 2000 characters, if each is written as ``\\uXXXX``
     _speaking = False
@@ -86,10 +82,9 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
     def open(self) -> None:
         """The client has connected."""
         self._request = HeldRequest.of(self)  # kept, since Tornado forgets a connection that becomes a WebSocket
-        self._name = f"guest {next(self.room.numbers)}"
         self._unread: asyncio.Queue[str | None] = asyncio.Queue(UNREAD)
         self._writer = asyncio.create_task(self._write())
-        self.room.members.add(self)
+        self._name = self.room.enter(self)
 
     async def on_message(self, message: str | bytes) -> None:
         """Have the message moderated, and send it to all clients in its turn. Tornado then reads the next one."""
@@ -100,7 +95,7 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
             said = read_json(message.encode() if isinstance(message, str) else message, Message)
             moderated = ringback.call(tasks.moderate, said.text)
             async with self.room.turn:
-                self.room.tell({"from": self._name, "text": await moderated})
+                await self.room.tell({"from": self._name, "text": await moderated})
         except RingbackError as error:
             self.tell(json.dumps({"error": error.problem()}))
         finally:
@@ -132,6 +127,7 @@ class Chat(ringback.RequestHandler, WebSocketHandler):
 
     async def _leave(self) -> None:
         async with self.room.turn:
+            await self.room.heard()
             self.tell(None)
 
     async def _write(self) -> None:

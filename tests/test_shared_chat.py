@@ -1,0 +1,119 @@
+"""``/chat`` over several processes: one room, one order, and nothing missed while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from tornado.websocket import WebSocketClientConnection
+
+from client import run, websocket
+from proxy import Proxy
+from servers import RabbitMQ, Redis
+from stack import Web, Worker, through_a_proxy
+
+
+class Rooms:
+    """Two processes; the second one reaches Redis through a proxy."""
+
+    def __init__(self, one: Web, other: Web, proxy: Proxy) -> None:
+        self.one, self.other, self.proxy = one, other, proxy
+
+
+@pytest.fixture(scope="module")
+def rooms(rabbitmq: RabbitMQ, redis: Redis, worker: Worker) -> Iterator[Rooms]:
+    with (
+        through_a_proxy(redis) as (url, proxy),
+        Web(BROKER_URL=rabbitmq.url, REDIS_URL=redis.url) as one,
+        Web(BROKER_URL=rabbitmq.url, REDIS_URL=url) as other,
+    ):
+        yield Rooms(one, other, proxy)
+
+
+def connect(web: Web) -> AbstractAsyncContextManager[WebSocketClientConnection]:
+    return websocket(web.url, "/chat")
+
+
+async def say(socket: WebSocketClientConnection, text: str) -> None:
+    await socket.write_message(json.dumps({"text": text}))
+
+
+async def hear(socket: WebSocketClientConnection) -> dict[str, Any]:
+    text = await asyncio.wait_for(socket.read_message(), 20)
+    assert text is not None, f"the socket was closed: {socket.close_code} {socket.close_reason}"
+    return json.loads(text)
+
+
+async def greet(*sockets: WebSocketClientConnection) -> None:
+    """Wait until all of them hear what is said."""
+    for socket in sockets:
+        await say(socket, "hello")
+    for socket in sockets:
+        while (await hear(socket)).get("text") != "hello":
+            pass
+    for socket in sockets[1:]:  # which may have heard the others' greetings, or not
+        await say(socket, "done")
+    for socket in sockets:
+        for _ in sockets[1:]:
+            while (await hear(socket)).get("text") != "done":
+                pass
+
+
+def test_all_processes_hear_all_messages_in_one_order(rooms: Rooms) -> None:
+    async def conversation() -> None:
+        async with connect(rooms.one) as one, connect(rooms.other) as other:
+            await greet(one, other)
+            for number in range(50):
+                await say(one, f"one {number}")
+                await say(other, f"other {number}")
+            heard = [[await hear(socket) for _ in range(100)] for socket in (one, other)]
+
+            assert heard[0] == heard[1]
+            texts = [message["text"] for message in heard[0]]
+            for name in ("one", "other"):
+                assert [text for text in texts if text.startswith(f"{name} ")] == [f"{name} {n}" for n in range(50)]
+            assert len({message["from"] for message in heard[0]}) == 2
+
+    run(conversation())
+
+
+@pytest.mark.parametrize("how", [Proxy.cut, Proxy.blackhole], ids=["cut", "blackhole"])
+def test_while_redis_is_away_authors_hear_so_and_afterwards_nothing_is_missed(rooms: Rooms, how: Any) -> None:
+    async def conversation() -> None:
+        async with connect(rooms.one) as one, connect(rooms.other) as other:
+            await greet(one, other)
+            how(rooms.proxy)
+            try:
+                await say(other, "into the void")
+                assert (await hear(other))["error"]["type"].endswith("/store-unavailable")
+                for number in range(10):
+                    await say(one, f"meanwhile {number}")
+                assert [(await hear(one))["text"] for _ in range(10)] == [f"meanwhile {n}" for n in range(10)]
+            finally:
+                rooms.proxy.restore()
+            assert [(await hear(other))["text"] for _ in range(10)] == [f"meanwhile {n}" for n in range(10)]
+            await say(other, "back")
+            assert (await hear(one))["text"] == (await hear(other))["text"] == "back"
+
+    run(conversation())
+
+
+def test_a_process_that_ends_first_sends_what_was_said(rabbitmq: RabbitMQ, redis: Redis, worker: Worker) -> None:
+    async def conversation() -> None:
+        async with connect(web) as socket:
+            await greet(socket)
+            await say(socket, "the end")
+            ending = asyncio.create_task(asyncio.to_thread(web.end, signal.SIGTERM))
+            assert (await hear(socket))["text"] == "the end"
+            assert await asyncio.wait_for(socket.read_message(), 20) is None
+            assert socket.close_code == 1001
+            await ending
+            assert "Traceback" not in web.output
+
+    with Web(BROKER_URL=rabbitmq.url, REDIS_URL=redis.url) as web:
+        run(conversation())
