@@ -61,6 +61,12 @@ def is_redis(app: Celery) -> bool:
     return scheme in ("redis", "rediss", "sentinel")
 
 
+def speaks_amqp(app: Celery) -> bool:
+    """Whether the app's broker speaks AMQP, as one does whose address names no kind."""
+    scheme, separator, _ = broker_urls(app)[0].partition("://")
+    return "amqp" in scheme or not separator
+
+
 def longest_delay(app: Celery) -> float:
     """Seconds that a message may be ahead, as the broker is set.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import Celery
 from kombu.utils.imports import symbol_by_name
 
-from ringback.broker.config import broker_urls
+from ringback.broker.config import broker_urls, speaks_amqp
 from ringback.broker.link import Link, Listener
 from ringback.settings import Settings
 
@@ -29,7 +29,7 @@ def connect(app: Celery, settings: Settings, first: int = 0, listener: Listener 
         ";".join(brokers[turn:] + brokers[:turn]),
         heartbeat=settings.heartbeat,
         connect_timeout=settings.connect_timeout,
-        transport_options={"confirm_publish": False},
+        transport_options={"confirm_publish": False} if speaks_amqp(app) else {},  # the link waits for the confirms
     )
     kind = KINDS.get(connection.transport.driver_name, "ringback.broker.other:OtherLink")
     link: Link = symbol_by_name(kind)(connection, settings, listener)

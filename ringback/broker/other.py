@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from itertools import count
+from typing import ClassVar
 
 from ringback.broker.link import Depth, Link
 from ringback.broker.message import Message
@@ -15,13 +16,23 @@ from ringback.broker.message import Message
 logger = logging.getLogger(__name__)
 
 
+#: What is not promised of these brokers.
+WARNING = (
+    "a broker of type %s: a call counts as published when kombu says so, a wait for the broker has no limit, and a call"
+    " is lost with its connection; amqp:// and redis:// have none of that"
+)
+
+
 class OtherLink(Link):
     """A connection with one channel."""
 
+    _warned: ClassVar[set[str]] = set()  # the types for which the warning has been logged
+
     def _prepare(self) -> None:
         kind = self._connection.transport.driver_type
-        if kind != "memory":
-            logger.warning("a wait for a broker of type %s has no limit: use amqp:// or redis://", kind)
+        if kind != "memory" and kind not in self._warned:
+            self._warned.add(kind)
+            logger.warning(WARNING, kind)
 
     def _open(self) -> None:
         self.channel, self._tags = self._connection.channel(), count(1)
