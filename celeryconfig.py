@@ -6,12 +6,18 @@
 import os
 import sys
 
-# Several nodes of a cluster: amqp://…;amqp://…
-broker_url = os.environ.get("BROKER_URL") or os.environ.get("CLOUDAMQP_URL") or "memory://localhost/"
+
+def first(*names):
+    """The first of these variables of the environment that is set."""
+    return next((value for value in map(os.environ.get, names) if value), "")
+
+
+# Several nodes of a cluster: amqp://…;amqp://…  Celery itself takes the first of these variables before any setting.
+broker_url = first("CELERY_BROKER_URL", "BROKER_URL", "CLOUDAMQP_URL") or "memory://localhost/"
 
 # Where results are stored, and published: in the broker if it is Redis. Any other broker brings the replies itself.
 on_redis = broker_url.startswith(("redis", "sentinel"))
-result_backend = os.environ.get("RESULT_BACKEND") or (broker_url if on_redis else "rpc://")
+result_backend = first("CELERY_RESULT_BACKEND", "RESULT_BACKEND") or (broker_url if on_redis else "rpc://")
 
 # The default queue: Celery's own name, unless several projects share a broker.
 task_default_queue = os.environ.get("TASK_QUEUE") or "celery"

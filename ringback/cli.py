@@ -115,14 +115,24 @@ def _find_app(name: str) -> Celery:
 
 
 def _nameless_app() -> Celery:
-    broker = os.environ.get("BROKER_URL") or os.environ.get("CLOUDAMQP_URL")
+    broker = _first("CELERY_BROKER_URL", "BROKER_URL", "CLOUDAMQP_URL")
     if not broker or not os.environ.get("RINGBACK_TASKS"):
         raise BadSetting(
             "which tasks? --app=proj.celery:app names a Celery app; without its code set BROKER_URL and, with the"
             " names of the tasks, RINGBACK_TASKS"
         )
-    backend = os.environ.get("RESULT_BACKEND") or "rpc://"
-    queue = os.environ.get("TASK_QUEUE") or "celery"
-    kind = os.environ.get("TASK_QUEUE_TYPE") or "classic"
-    queues = {"task_default_queue": queue, "task_default_queue_type": kind, "task_create_missing_queue_type": kind}
-    return Celery("ringback", broker=broker, backend=backend, **queues)
+    on_redis = broker.startswith(("redis", "sentinel"))
+    backend = _first("CELERY_RESULT_BACKEND", "RESULT_BACKEND") or (broker if on_redis else "rpc://")
+    kind = _first("TASK_QUEUE_TYPE") or "classic"
+    app = Celery("ringback", broker=broker, backend=backend)
+    app.conf.update(task_default_queue=_first("TASK_QUEUE") or "celery")
+    app.conf.update(task_default_queue_type=kind, task_create_missing_queue_type=kind)
+    if master := _first("REDIS_MASTER"):
+        options = {"master_name": master}
+        app.conf.update(broker_transport_options=options, result_backend_transport_options=options)
+    return app
+
+
+def _first(*names: str) -> str:
+    """The first of these variables of the environment that is set, or nothing."""
+    return next((value for value in map(os.environ.get, names) if value), "")

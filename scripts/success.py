@@ -97,7 +97,8 @@ def given(url: str) -> Iterator[str]:
 def server() -> Iterator[str]:
     """A server with its embedded worker, during the block."""
     command = [sys.executable, Path(__file__).parent.parent / "app.py", "--port=0", "--logging=warning"]
-    embedded = dict.fromkeys(("BROKER_URL", "CLOUDAMQP_URL", "RESULT_BACKEND", "REDIS_URL", "RINGBACK_TOKENS"), "")
+    brokers = ("CELERY_BROKER_URL", "BROKER_URL", "CLOUDAMQP_URL")
+    embedded = dict.fromkeys((*brokers, "CELERY_RESULT_BACKEND", "RESULT_BACKEND", "REDIS_URL", "RINGBACK_TOKENS"), "")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **embedded}) as process:
         assert process.stdout is not None
         try:

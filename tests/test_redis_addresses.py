@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,15 @@ def test_an_address_is_for_the_broker_and_results_and_shared_runs(places: Places
         assert get(web.url, "/v1/queues").json["queues"][0]["name"] == "celery"
         assert "pw" not in web.output
         assert "Traceback" not in web.output + worker.output
+
+
+@pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "CLOUDAMQP_URL", "BROKER_URL"])
+def test_each_variable_for_the_broker_is_for_the_results_of_a_redis_broker_too(redis: Redis, variable: str) -> None:
+    variables = {variable: redis.url, "TASK_QUEUE": f"named-{variable}"}
+    command = [sys.executable, "-m", "ringback", "--port=0"]
+    with Worker(**variables), Web(**variables) as web, Web(command=command, **variables, RINGBACK_TASKS="add") as named:
+        assert get(web.url, "/add?x=1&y=2").body == "3"
+        assert call(named.url, "add", 1, 2).json["result"] == 3
 
 
 @pytest.mark.parametrize("url", ["unix://:pw@/tmp/redis.sock", "http://:pw@localhost"])

@@ -8,6 +8,7 @@ OTHER_VARIABLES = {
         " Without one, broker and worker live in the web process.",
     ),
     "CLOUDAMQP_URL": ("", "As `BROKER_URL`, which wins; Heroku's add-on sets it."),
+    "CELERY_BROKER_URL": ("", "As `BROKER_URL`, and wins, as Celery has it; so does `CELERY_RESULT_BACKEND`."),
     "RESULT_BACKEND": ("`rpc://`", "How results come back: `rpc://`, or `redis://…`, as with a Redis broker."),
     "PORT": ("8888", "The TCP port, as `--port`."),
     "WEB_CONCURRENCY": ("1", "Web processes that are forked; with `REDIS_URL` they share their runs."),
