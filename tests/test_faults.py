@@ -15,11 +15,15 @@ from client import Answer, Client, all_confirmed, first_success, rate_of_unrelat
 from proxy import Proxy
 from servers import RabbitMQ, Redis, need
 from stack import Web, Worker, through_a_proxy
+from waiting import until_async
 
 #: Long enough for the longest fault; the tasks themselves end during it.
 DEADLINE = 90
 
 PUBLISH_TIMEOUT = 3.0
+
+#: Seconds after which ``/readyz`` tells of any fault on the way.
+NOTICED = 8
 
 #: The statuses of a refusal.
 NOS = ("/broker-unavailable", "/publish-unconfirmed", "/replies-unavailable", "/queue-too-long")
@@ -67,12 +71,15 @@ def stack(request: pytest.FixtureRequest) -> Stack:
 
 
 def on_the_way(how: Callable[[Proxy], None]) -> Fault:
-    """Start a fault of the proxy, and end it after some seconds."""
+    """Start a fault of the proxy, and end it after some seconds. After a long one the process says it is not ready."""
 
     async def fault(stack: Stack, seconds: float) -> None:
         how(stack.proxy)
         await asyncio.sleep(seconds)
+        ready = await Client(stack.url).fetch("/readyz")
         stack.proxy.restore()
+        if seconds >= NOTICED:
+            assert ready.status == 503, ready.body
 
     return fault
 
@@ -153,6 +160,7 @@ def survive(stack: Stack, fault: Fault, seconds: float) -> None:
             restored = time.monotonic()
             await first_success(client)
             recovered = time.monotonic()
+            await until_async(lambda: client.fetch("/readyz"), lambda answer: answer.status == 200)
 
         # Then the held requests have their right result
         answers = await crowd
