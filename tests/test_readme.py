@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from client import get
-from servers import RabbitMQ, free_port, need
+from servers import RabbitMQ, Redis, free_port, need
 from stack import ROOT, Process, Web, environment
 
 #: Commands that go on running; the output shown after them proves that they have started.
@@ -92,10 +92,12 @@ ringback.serve(application, switchboard, port=0, address="127.0.0.1")
         "docs/by-name.md",
         "docs/wechat.md",
         "docs/heroku.md",
+        "docs/redis.md",
     ],
 )
-def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, broker: RabbitMQ) -> None:
-    ports = {port: str(free_port()) for port in ("8888", "8889", "8000", "5000")} | {"5672": str(broker.port)}
+def test_every_command_prints_what_the_page_shows(page: str, clean_copy: Path, broker: RabbitMQ, redis: Redis) -> None:
+    ports = {port: str(free_port()) for port in ("8888", "8889", "8000", "5000")}
+    ports |= {"5672": str(broker.port), "6379": str(redis.port)}
     readme = re.sub("|".join(ports), lambda port: ports[port[0]], (ROOT / page).read_text())
     preamble = "set -e\n"
     ran = []
