@@ -54,6 +54,14 @@ def embedded() -> Iterator[Web]:
 
 
 @pytest.fixture(scope="module")
+def web_with_redis_broker(redis: Redis) -> Iterator[Web]:
+    """A web process whose broker and results are Redis, with a worker on a separate database."""
+    variables = {"BROKER_URL": redis.url.replace("/0", "/1")}
+    with Worker(**variables), Web(**variables, RINGBACK_TERMINATE="*") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
 def web_on_redis(rabbitmq: RabbitMQ, redis: Redis) -> Iterator[Web]:
     """A web process whose results come through Redis, with a worker on a separate queue."""
     variables = {"BROKER_URL": rabbitmq.url, "RESULT_BACKEND": redis.url, "TASK_QUEUE": "redis"}

@@ -16,7 +16,7 @@ from stack import Web, Worker
 TASKS = "misbehaving_tasks"
 
 
-@pytest.fixture(params=["web", "web_on_redis", "embedded"])
+@pytest.fixture(params=["web", "web_on_redis", "web_with_redis_broker", "embedded"])
 def url(request: pytest.FixtureRequest) -> str:
     server: Web = request.getfixturevalue(request.param)
     return server.url

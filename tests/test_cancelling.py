@@ -19,7 +19,7 @@ from waiting import until_async
 TASK = "misbehaving_tasks.count_and_sleep"
 
 
-@pytest.fixture(params=["web", "web_on_redis"])
+@pytest.fixture(params=["web", "web_on_redis", "web_with_redis_broker"])
 def url(request: pytest.FixtureRequest) -> str:
     server: Web = request.getfixturevalue(request.param)
     return server.url

@@ -18,7 +18,7 @@ def step(task: str, *args: object, **options: object) -> dict[str, object]:
     return {"task": task, "args": args, "options": options}
 
 
-@pytest.fixture(params=["web", "web_on_redis"])
+@pytest.fixture(params=["web", "web_on_redis", "web_with_redis_broker"])
 def url(request: pytest.FixtureRequest) -> str:
     server: Web = request.getfixturevalue(request.param)
     return server.url

@@ -13,7 +13,7 @@ from servers import RabbitMQ
 from stack import Web, Worker
 
 
-@pytest.fixture(params=["web", "web_on_redis", "embedded"])
+@pytest.fixture(params=["web", "web_on_redis", "web_with_redis_broker", "embedded"])
 def url(request: pytest.FixtureRequest) -> str:
     server: Web = request.getfixturevalue(request.param)
     return server.url

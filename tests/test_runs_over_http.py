@@ -17,7 +17,7 @@ from waiting import until_async
 TASKS = "misbehaving_tasks"
 
 
-@pytest.fixture(params=["web", "web_on_redis"])
+@pytest.fixture(params=["web", "web_on_redis", "web_with_redis_broker"])
 def url(request: pytest.FixtureRequest) -> str:
     server: Web = request.getfixturevalue(request.param)
     return server.url

@@ -46,6 +46,7 @@ def test_held_requests_survive_a_failover(redis: SentinelRedis) -> None:
         afterwards = await client.crowd([f"/add?x={number}&y=1" for number in range(50)])
         assert [answer.body for answer in afterwards] == [str(number + 1) for number in range(50)]
 
-    variables = {"BROKER_URL": redis.url, "REDIS_MASTER": SentinelRedis.MASTER, "RINGBACK_DEADLINE": "60"}
+    variables = {"BROKER_URL": redis.url, "REDIS_URL": redis.url, "REDIS_MASTER": SentinelRedis.MASTER}
+    variables["RINGBACK_DEADLINE"] = "60"
     with Worker(**variables), Web(**variables) as web:
         run(conversation())

@@ -15,7 +15,7 @@ EXCEPTIONS = ["ValueError", "OSError", "TimeoutError", "GreenletExit"]
 POISONS = ["content type", "broken json", "no status", "failure with a string"]
 
 
-@pytest.fixture(params=["web", "web_on_redis"])
+@pytest.fixture(params=["web", "web_on_redis", "web_with_redis_broker"])
 def url(request: pytest.FixtureRequest) -> str:
     server: Web = request.getfixturevalue(request.param)
     return server.url

@@ -173,17 +173,22 @@ class Redis(Server):
 
 
 class SentinelRedis:
-    """A Redis with a replica, and three sentinels that make the replica the master when the master is gone."""
+    """A Redis with a replica, and three sentinels that make the replica the master when the master is gone.
+
+    Both want a password.
+    """
 
     MASTER = "mymaster"
+    PASSWORD = ("--requirepass", "pw", "--masterauth", "pw")
 
     def __init__(self) -> None:
         self._stack = ExitStack()
 
     def __enter__(self) -> SentinelRedis:
         with ExitStack() as stack:
-            self.master = stack.enter_context(Redis())
-            self.replica = stack.enter_context(Redis("--replicaof", "127.0.0.1", str(self.master.port)))
+            self.master = stack.enter_context(Redis(*self.PASSWORD))
+            replica_of = ("--replicaof", "127.0.0.1", str(self.master.port))
+            self.replica = stack.enter_context(Redis(*self.PASSWORD, *replica_of))
             self.sentinels = [stack.enter_context(Sentinel(self.MASTER, self.master.port)) for _ in range(3)]
             self._stack = stack.pop_all()
         return self
@@ -193,7 +198,7 @@ class SentinelRedis:
 
     @property
     def url(self) -> str:
-        return ";".join(f"sentinel://127.0.0.1:{sentinel.port}/0" for sentinel in self.sentinels)
+        return ";".join(f"sentinel://:pw@127.0.0.1:{sentinel.port}/0" for sentinel in self.sentinels)
 
 
 class Sentinel(Server):
@@ -206,6 +211,7 @@ class Sentinel(Server):
             f"port {self.port}",
             "bind 127.0.0.1",
             f"sentinel monitor {master} 127.0.0.1 {port} 2",
+            f"sentinel auth-pass {master} pw",
             f"sentinel down-after-milliseconds {master} 1000",
             f"sentinel failover-timeout {master} 4000",
         )
