@@ -228,11 +228,11 @@ class TakingChannel:
 class LookingPoller(MultiChannelPoller):  # type: ignore[misc]
     """Kombu's poller; its channels look after their requests."""
 
-    def on_poll_start(self) -> None:
-        """Have all channels listen."""
+    def get(self, callback: object, timeout: float | None = None) -> None:
+        """Handle the next event."""
         for channel in self._channels:
             channel.look()
-        super().on_poll_start()
+        super().get(callback, timeout)
 
     def maybe_restore_messages(self) -> None:
         """Give back what dead workers have held; later, if Redis refuses to, as while its memory is full."""
