@@ -13,8 +13,10 @@ from redis import ConnectionError as ConnectionLost
 from redis import Redis as Client
 
 from ringback.worker import redis_channel
-from ringback.worker.redis_channel import MOST, Requests, take_by_requests
+from ringback.worker.redis_channel import MOST, take_by_requests
+from ringback.worker.redis_requests import Book, Requests
 from servers import Redis, need
+from waiting import until
 
 QUEUES = [Queue("one"), Queue("two")]
 
@@ -40,10 +42,14 @@ class Worker:
     def __init__(self, connection: Connection, queues: list[Queue], prefetch: int) -> None:
         self.connection, self.got = connection, list[Message]()
         self.channel: Any = connection.channel()
-        self.requests: Requests = self.channel.requests
         consumer = connection.Consumer(queues, on_message=self.got.append, channel=self.channel)
         consumer.qos(prefetch_count=prefetch)
         consumer.consume()
+
+    @property
+    def requests(self) -> Requests:
+        """Those that the channel makes."""
+        return self.channel._requests
 
     def poll(self) -> None:
         """Handle one event, or none if nothing comes for some time."""
@@ -65,10 +71,10 @@ class Worker:
 
 @contextmanager
 def worker(
-    url: str, requests: Requests | None = None, queues: list[Queue] = QUEUES, prefetch: int = 0, **options: Any
+    url: str, book: Book | None = None, queues: list[Queue] = QUEUES, prefetch: int = 0, **options: Any
 ) -> Iterator[Worker]:
     with Connection(url, transport_options=options) as connection:
-        take_by_requests(connection.transport, requests or Requests())
+        take_by_requests(connection.transport, book or Book())
         yield Worker(connection, queues, prefetch)
 
 
@@ -148,11 +154,30 @@ def test_what_is_taken_is_held_until_it_is_acknowledged(server: Redis, client: A
         assert set(client.hkeys("unacked")) == set(client.zrange("unacked_index", 0, -1)) == tags
 
         taking.got[0].ack()
-        taking.channel.qos.write()
+        taking.channel.qos.notes.write(taking.channel)
         assert set(client.hkeys("unacked")) == {taking.got[1].delivery_tag.encode()}
 
     assert client.llen("one") == 1  # given back, as the worker ended
     assert not client.exists("unacked")
+
+
+def test_what_was_acknowledged_while_redis_was_away_is_noted_over_the_next_connection(
+    server: Redis, client: Any
+) -> None:
+    book = Book()
+    send(server.url, "a", "b")
+    with worker(server.url, book) as lost:
+        lost.until(lambda: len(lost.got) == 2)
+        lost.channel.do_restore = False  # as where Redis cannot be reached
+        lost.channel.closed = True
+        lost.got[0].ack()
+        lost.got[1].ack()
+        send(server.url, "c")
+        with worker(server.url, book) as taking:
+            taking.until(lambda: taking.got)
+            assert client.hlen("unacked") == 3
+            taking.got[0].ack()
+            until(lambda: client.hlen("unacked"), lambda held: not held)
 
 
 def test_kombu_gives_back_what_a_dead_worker_held(server: Redis, client: Any) -> None:
@@ -169,16 +194,16 @@ def test_kombu_gives_back_what_a_dead_worker_held(server: Redis, client: Any) ->
 
 
 def test_a_lost_answer_comes_again_over_the_next_connection(server: Redis, client: Any) -> None:
-    requests = Requests()
+    book = Book()
     send(server.url, *range(5))
-    with worker(server.url, requests) as lost:
+    with worker(server.url, book) as lost:
         lost.connection.transport.cycle.on_poll_start()  # makes the request
         while client.llen("one"):
             pass
         lost.channel.client.connection.disconnect()
 
         send(server.url, 5)
-        with worker(server.url, requests) as taking:
+        with worker(server.url, book) as taking:
             taking.until(lambda: len(taking.got) == 6)
         assert lost.got == []
 
@@ -186,10 +211,11 @@ def test_a_lost_answer_comes_again_over_the_next_connection(server: Redis, clien
 
 
 def test_a_lost_request_is_made_again(server: Redis, client: Any) -> None:
-    requests = Requests()
+    book = Book()
+    requests = book.requests(["one", "two"])
     requests.number, requests.made, requests.queues = 7, True, ["one", "two"]
     send(server.url, *range(5))
-    with worker(server.url, requests) as taking:
+    with worker(server.url, book) as taking:
         taking.until(lambda: len(taking.got) == 5)
 
     assert taking.bodies() == [0, 1, 2, 3, 4]
@@ -214,7 +240,7 @@ def test_tasks_are_taken_while_the_memory_is_full(server: Redis, client: Any) ->
             taking.until(lambda: len(taking.got) == 3)
             for message in taking.got:
                 message.ack()
-            taking.channel.qos.write()
+            taking.channel.qos.notes.write(taking.channel)
         finally:
             client.config_set("maxmemory", 0)
 
@@ -243,6 +269,20 @@ def test_the_script_is_loaded_again_where_it_is_forgotten(server: Redis, client:
         taking.until(lambda: taking.got)
 
 
+def test_two_channels_consume_side_by_side(server: Redis, client: Any) -> None:
+    with worker(server.url, queues=QUEUES[:1]) as taking:
+        other = Worker(taking.connection, QUEUES[1:], 0)
+        for number in range(3):
+            send(server.url, number)
+            send(server.url, number, queue="two")
+            taking.until(lambda expected=number + 1: len(taking.got) == len(other.got) == expected)
+        for message in (*taking.got, *other.got):
+            message.ack()
+
+    assert (taking.bodies(), other.bodies()) == ([0, 1, 2], [0, 1, 2])
+    assert not client.exists("unacked")
+
+
 def test_all_keys_have_the_prefix(server: Redis, client: Any) -> None:
     send(server.url, "a", global_keyprefix="app:")
     with worker(server.url, global_keyprefix="app:") as taking:
@@ -260,6 +300,6 @@ def test_a_user_who_may_not_be_told_of_changes_gets_tasks_as_kombu_takes_them(se
         taking.until(lambda: len(taking.got) == 3)
         for message in taking.got:
             message.ack()
-        taking.channel.qos.write()
+        taking.channel.qos.notes.write(taking.channel)
 
     assert not client.exists("unacked")

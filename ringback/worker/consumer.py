@@ -66,7 +66,7 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._backoff, self._acknowledges_at_once = ReconnectBackoff(), False
-        self._requests: Any = None  # for tasks, of a Redis broker
+        self._book: Any = None  # of a Redis broker
         if self.conninfo.transport.driver_type == "amqp":
             self.channel_errors = (*self.channel_errors, AMQPError)  # all that py-amqp raises
         # Celery has taken it away under gevent, for a fault that gevent had: its workers then hang for ever.
@@ -80,11 +80,12 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
             conn.transport_options["frame_writer"] = cork_until_read
             self._acknowledges_at_once = True
         if self.pool.is_green and conn.transport.driver_type == "redis":
-            from ringback.worker.redis_channel import Requests, take_by_requests
+            from ringback.worker.redis_channel import take_by_requests
+            from ringback.worker.redis_requests import Book
 
             upgrade_guard.check(upgrade_guard.REDIS_WORKER)
-            self._requests = self._requests or Requests()
-            take_by_requests(conn.transport, self._requests)
+            self._book = self._book or Book()
+            take_by_requests(conn.transport, self._book)
             self._acknowledges_at_once = True
         conn.drain_events = partial(self._drain, conn.drain_events, itertools.count(1))
         connected = super().ensure_connected(conn)
