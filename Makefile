@@ -35,8 +35,8 @@ pins:  ## pin what requirements/*.in need, with hashes, in requirements*.txt; AR
 success: .venv/run  ## count how many of 1000 requests succeed; URL=http://127.0.0.1:8888 asks a running process
 	@.venv/bin/python scripts/success.py $(URL)
 
-bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench takes three minutes
-	@scripts/servers rabbitmq-server wrk
+bench: .venv/bench  ## measure Ringback beside other designs; QUICK=1 make bench takes four minutes
+	@scripts/servers rabbitmq-server redis-server wrk
 	@PYTHONPATH=tests/support .venv/bin/python -m benchmarks
 
 overload: .venv/bench  ## offer twice the capacity to Ringback and others; QUICK=1 make overload takes two minutes

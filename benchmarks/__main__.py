@@ -6,7 +6,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import charts, checks, environments, held, load, machine, report, scaling, targets
+from benchmarks import (
+    charts,
+    checks,
+    environments,
+    held,
+    load,
+    machine,
+    on_redis,
+    redis_contenders,
+    report,
+    scaling,
+    targets,
+)
 from benchmarks.contenders import CONTENDERS
 from benchmarks.meter import Figures
 from benchmarks.plan import Plan, chosen
@@ -36,7 +48,7 @@ class Run:
 
     def __init__(self, broker: RabbitMQ, plan: Plan) -> None:
         self._broker, self._plan = broker, plan
-        self._left_out = environments.ready(CONTENDERS)
+        self._left_out = environments.ready([*CONTENDERS, *redis_contenders.CONTENDERS])
         self._failures: list[str] = []
 
     def results(self) -> report.Results:
@@ -46,6 +58,8 @@ class Run:
             measured = self._with_worker(Stage(broker, process))
         measured["growth"] = self._try("growth", lambda: held.measure(broker, plan.held))
         measured["scaling"] = self._try("scaling", lambda: scaling.measure(broker, plan.scaling_seconds))
+        measured["redis"] = self._try("Redis", lambda: on_redis.run(broker, plan, self._left_out))
+        self._failures += measured["redis"].get("failures", [])
         about = {**machine.describe(broker), "quick": plan.quick, "rounds": plan.rounds}
         results = {**about, **measured, "left_out": self._left_out, "failures": self._failures}
         return {**results, "targets": targets.judge(results)}

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 
-from benchmarks import cpu, feed, paced
+from benchmarks import cpu, feed, paced, ready
 from benchmarks.contenders import CONTENDERS
 from benchmarks.load import wrk
 from benchmarks.meter import Figures
 from benchmarks.plan import Plan
 from benchmarks.rounds import check
-from benchmarks.stage import Stage, wait_for_consumer, warm
-from servers import RabbitMQ
+from benchmarks.stage import Stage, warm
 from stack import Process
 
 QUEUE = "celery"  # the queue of the project's worker
 DEFAULT_QUEUE = "default"  # the queue of the other worker, since both run
+
+Feeder = Callable[[int], object]  # calls the task that many times, and returns after the last result
 
 
 def soak(stage: Stage, plan: Plan) -> Figures:
@@ -46,28 +48,37 @@ def light(stage: Stage, plan: Plan, rate: float) -> Figures:
 
 def workers(stage: Stage, plan: Plan) -> Figures:
     """CPU milliseconds for a task of the project's worker, and of one with Celery's defaults."""
-    with default_worker(stage.broker) as default:
-        pairs = {"ours": (stage.worker.pid, QUEUE), "default": (default.pid, DEFAULT_QUEUE)}
-        for _, queue in pairs.values():
-            feed.calls(stage.broker.port, queue, 200)  # the first ones cost more
-        spent: dict[str, list[float]] = {name: [] for name in pairs}
-        for _ in range(plan.rounds):
-            for name, (pid, queue) in pairs.items():
-                spent[name].append(_each(pid, stage.broker.port, queue, plan.worker_messages // plan.rounds))
+    call = partial(feed.calls, stage.broker.port)
+    with default_worker(DEFAULT_QUEUE, BROKER_URL=stage.broker.url) as default:
+        return by_turns(
+            {"ours": (stage.worker, partial(call, QUEUE)), "default": (default, partial(call, DEFAULT_QUEUE))}, plan
+        )
+
+
+def by_turns(workers: dict[str, tuple[Process, Feeder]], plan: Plan) -> Figures:
+    """CPU milliseconds for a task of each worker: medians of alternating periods.
+
+    :param workers: each worker, with the function that calls its task.
+    """
+    for _, feeder in workers.values():
+        feeder(200)  # the first ones cost more
+    spent: dict[str, list[float]] = {name: [] for name in workers}
+    for _ in range(plan.rounds):
+        for name, (process, feeder) in workers.items():
+            spent[name].append(_each(process.pid, feeder, plan.worker_messages // plan.rounds))
     return {name: statistics.median(times) for name, times in spent.items()}
 
 
-def _each(pid: int, port: int, queue: str, count: int) -> float:
+def _each(pid: int, feeder: Feeder, count: int) -> float:
     began = cpu.spent(pid)
-    feed.calls(port, queue, count)
+    feeder(count)
     return (cpu.spent(pid) - began) / count
 
 
 @contextmanager
-def default_worker(broker: RabbitMQ) -> Iterator[Process]:
+def default_worker(queue: str, **variables: str) -> Iterator[Process]:
     """A gevent worker with Celery's own settings and flags."""
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.designs.default_worker", "worker"]
-    flags = ["--pool", "gevent", "--concurrency", "500", "--queues", DEFAULT_QUEUE, "--hostname", "default@%h"]
-    with Process([*command, *flags], ready="", BROKER_URL=broker.url) as process:
-        wait_for_consumer(broker, DEFAULT_QUEUE)
+    flags = ["--pool", "gevent", "--concurrency", "500", "--queues", queue, "--hostname", "default@%h"]
+    with Process([*command, *flags], ready=ready.READY, **variables) as process:
         yield process

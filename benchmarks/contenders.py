@@ -1,4 +1,4 @@
-"""The contenders, as data."""
+"""The contenders, as data; those on Redis are in ``redis_contenders.py``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ RELAY, LADDER = "relay", "ladder"  # the two groups: a task without work, and jo
 class Contender:
     """One design.
 
-    :param command: the interpreter's arguments; ``{port}`` stands for the port to listen on.
+    :param command: the program's arguments; ``{port}`` stands for the port to listen on.
     :param work: the kind of its requests, by its name in ``load.lua``.
     :param requests: requests for each piece of work.
     :param connections: connections of the load.
     :param warm: connections of its warm-up; fewer if it blocks, since unanswered requests would disturb the next run.
-    :param environment: its own virtual environment, whose requirements are in ``designs/NAME.txt``.
+    :param environment: its own environment, whose requirements are in ``designs/NAME.txt`` or ``NAME.json``.
+    :param program: the program that runs it, if that is not Python.
+    :param worker: the worker that runs its tasks, if there are several.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Contender:
     connections: int = 100
     warm: int = 100
     environment: str = ""
+    program: str = ""
+    worker: str = ""
     variables: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -43,12 +47,12 @@ class Contender:
 
     @property
     def python(self) -> str:
-        """The interpreter that runs it."""
+        """The interpreter of its environment."""
         return str(ENVIRONMENTS / self.environment / "bin" / "python") if self.environment else sys.executable
 
     def arguments(self, port: int) -> list[str]:
         """Its command line."""
-        return [self.python, *self.command.format(port=port).split()]
+        return [self.program or self.python, *self.command.format(port=port).split()]
 
 
 def design(name: str) -> str:

@@ -2,9 +2,14 @@
 
 import time
 
+from celery.signals import worker_ready
+
+from benchmarks import ready
 from tasks import app
 
 __all__ = ["app", "job"]
+
+worker_ready.connect(ready.say)
 
 
 @app.task(name="short_job")

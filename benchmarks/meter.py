@@ -20,9 +20,9 @@ class Meter:
     """Measures CPU times, from a moment when the web process is idle."""
 
     def __init__(self, web: int, stage: Stage) -> None:
-        self._pids = {"web": web, "worker": stage.worker.pid, "broker": stage.broker.pids[-1]}
+        self._pids = {"web": [web], "worker": [stage.worker.pid], "broker": stage.servers}
         self._settle()
-        self._began = self._spent()
+        self._began = {name: self._spent(name) for name in self._pids}
 
     def each(self, load: Load, contender: Contender) -> Figures:
         """Milliseconds for each piece of work of a load that has just ended.
@@ -33,17 +33,17 @@ class Meter:
         if not contender.blocks:
             self._settle()
         count = load.right if contender.blocks else load.sent / contender.requests
-        return {name: (now - self._began[name]) / max(count, 1) for name, now in self._spent().items()}
+        return {name: (self._spent(name) - began) / max(count, 1) for name, began in self._began.items()}
 
     def _settle(self) -> None:
         end = time.monotonic() + PATIENCE
-        before = cpu.spent(self._pids["web"])
+        before = self._spent("web")
         while time.monotonic() < end:
             time.sleep(QUIET)  # this sleep is the measured period
-            now = cpu.spent(self._pids["web"])
+            now = self._spent("web")
             if now - before < IDLE:
                 return
             before = now
 
-    def _spent(self) -> Figures:
-        return {name: cpu.spent(pid) for name, pid in self._pids.items()}
+    def _spent(self, name: str) -> float:
+        return sum(map(cpu.spent, self._pids[name]))

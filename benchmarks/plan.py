@@ -1,4 +1,4 @@
-"""The extent of the benchmark: everything, or with ``QUICK=1`` what fits into three minutes."""
+"""The extent of the benchmark: everything, or with ``QUICK=1`` what fits into four minutes."""
 
 from __future__ import annotations
 

@@ -7,12 +7,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import redis_contenders
 from benchmarks.contenders import CONTENDERS, LADDER, RELAY, Contender
 
 HEAD = "| | requests/s | p50 ms | p95 ms | p99 ms | web CPU ms | to floor | worker | broker | web RSS MiB |"
 TITLES = {
     RELAY: "`POST /` with `abcdefghi`, a task that does nothing, 100 connections",
     LADDER: '`{"job_id": n}`, a task of 100 ms, 100 connections',
+}
+
+REDIS = "Redis: the same requests with Redis as broker and for results; where RabbitMQ is named, it is the broker"
+FLOORS = {  # each group's broker, and the clients that publish and consume
+    redis_contenders.BOTH: ("Redis", "redis-py", "redis-py"),
+    redis_contenders.RESULTS: ("RabbitMQ", "py-amqp", "redis-py"),
 }
 
 Results = dict[str, Any]
@@ -38,8 +45,8 @@ def _rounded(value: Any) -> Any:
 
 def markdown(results: Results) -> str:
     """All tables."""
-    parts = [_where(results), _targets(results), *(_group(results, group) for group in (RELAY, LADDER))]
-    parts += [_growth(results["growth"]), _left_out(results)]
+    parts = [_where(results), targets(results["targets"]), *(_group(results, group) for group in (RELAY, LADDER))]
+    parts += [redis(results), _growth(results["growth"]), _left_out(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -57,15 +64,39 @@ def _where(results: Results) -> str:
     )
 
 
-def _targets(results: Results) -> str:
+def targets(judged: Iterable[dict[str, Any]]) -> str:
+    """The table of the targets."""
     rows = []
-    for target in results["targets"]:
+    for target in judged:
         value = "not measured" if target["value"] is None else f"{target['value']:.4g}"
         verdict = {True: "yes", False: "**no**", None: ""}[target["passed"]]
         rows.append(
             f"| {target['name']} | {value} | {'≤' if target['at_most'] else '≥'} {target['limit']} | {verdict} |"
         )
     return table("| target | measured | limit | reached |", rows)
+
+
+def redis(results: Results) -> str:
+    """The table of the contenders on Redis; nothing if they were not measured."""
+    part = results["redis"]
+    if not part:
+        return ""
+    versions = ", ".join(f"{name} {version}" for name, version in part["versions"].items())
+    rows = [_row({**results, **part}, contender) for contender in redis_contenders.CONTENDERS]
+    floors = [
+        f"Floor with {name} as broker: {_floor(part['floor'][group], *clients)}"
+        for group, (name, *clients) in FLOORS.items()
+        if group in part["floor"]
+    ]
+    spent = "A task costs the worker {ours:.3f} ms of CPU, and one with Celery's defaults {default:.3f}."
+    return "\n\n".join([f"{REDIS}; {versions}", table(HEAD, rows), *floors, spent.format(**part["workers"])])
+
+
+def _floor(floor: dict[str, float], publisher: str, consumer: str) -> str:
+    return (
+        f"{floor['total']:.3f} ms, of which bare Tornado {floor['http']:.3f}, a bare {publisher} publish"
+        f" {floor['publish']:.3f}, a bare {consumer} consume {floor['consume']:.3f}."
+    )
 
 
 def _growth(growth: dict[str, dict[str, float]]) -> str:
@@ -84,12 +115,8 @@ def _left_out(results: Results) -> str:
 
 def _group(results: Results, group: str) -> str:
     rows = [_row(results, contender) for contender in CONTENDERS if contender.group == group]
-    floor = results["floor"]
-    bare = (
-        f"Floor: {floor['total']:.3f} ms, of which bare Tornado {floor['http']:.3f}, a bare py-amqp publish"
-        f" {floor['publish']:.3f}, a bare consume {floor['consume']:.3f}."
-    )
-    return f"{TITLES[group]}\n\n{table(HEAD, rows)}" + (f"\n\n{bare}" if group == RELAY else "")
+    bare = f"\n\nFloor: {_floor(results['floor'], 'py-amqp', 'py-amqp')}" if group == RELAY else ""
+    return f"{TITLES[group]}\n\n{table(HEAD, rows)}{bare}"
 
 
 def _row(results: Results, contender: Contender) -> str:

@@ -26,9 +26,12 @@ class Rounds:
         self._floors: list[Figures] = []
         self.failures: list[str] = []
 
-    def play(self, stage: Stage, plan: Plan) -> None:
-        """Run another round."""
-        floor = self._floor(stage, plan)
+    def play(self, stage: Stage, plan: Plan, floor: Figures | None = None) -> None:
+        """Run another round.
+
+        :param floor: the floor of this round; without it, that of RabbitMQ is measured.
+        """
+        floor = floor or self._floor(stage, plan)
         self._floors.append(floor)
         for contender in self._contenders:
             try:
@@ -69,7 +72,7 @@ def measure(contender: Contender, stage: Stage, seconds: int) -> Figures:
 
     :raises NotRight: an answer was wrong, or missing.
     """
-    with warm(contender, stage.broker) as web:
+    with warm(contender, stage.broker, **stage.variables) as web:
         meter = Meter(web.pid, stage)
         load = wrk(web.url, contender.work, contender.connections, seconds)
         spent = meter.each(load, contender)

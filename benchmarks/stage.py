@@ -1,12 +1,13 @@
-"""The stage of all measurements: a private RabbitMQ, a worker as in the Procfile, and one web process at a time."""
+"""The stage of all measurements: a private broker, a worker as in the Procfile, and one web process at a time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from benchmarks import ready
 from benchmarks.contenders import Contender
 from benchmarks.link import channel
 from benchmarks.load import Load, LoadError, wrk
@@ -40,23 +41,28 @@ class Web(Process):
 
 @dataclass(frozen=True)
 class Stage:
-    """The broker and the worker that all contenders share."""
+    """The broker and the worker that all contenders share.
 
-    broker: RabbitMQ
+    :param results: the server that keeps the results, if that is not the broker.
+    :param variables: what a contender's environment has beside the broker's URL, or instead of it.
+    """
+
+    broker: RabbitMQ | Redis
     worker: Process
+    results: Redis | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def servers(self) -> list[int]:
+        """The pids of the broker, and of the server that keeps the results."""
+        return [server.pids[-1] for server in (self.broker, self.results) if server]
 
 
 @contextmanager
 def worker(broker: RabbitMQ | Redis, **variables: str) -> Iterator[Process]:
-    """A worker with the Procfile's command, another log, and the ladder's task in addition to the project's."""
-    line = (
-        procfile()["worker"].replace("-A tasks", "-A benchmarks.job").replace("--loglevel WARNING", "--loglevel INFO")
-    )
-    line = line if isinstance(broker, Redis) else procfile()["worker"].replace("-A tasks", "-A benchmarks.job")
-    ready = r"ready\." if isinstance(broker, Redis) else ""  # RabbitMQ tells, and then the log may be as short as usual
-    with Process(["sh", "-c", line], ready=ready, BROKER_URL=broker.url, **variables) as process:
-        if isinstance(broker, RabbitMQ):
-            wait_for_consumer(broker, "celery")
+    """A worker with the Procfile's command, and the ladder's task in addition to the project's."""
+    line = procfile()["worker"].replace("-A tasks", "-A benchmarks.job")
+    with Process(["sh", "-c", line], ready=ready.READY, BROKER_URL=broker.url, **variables) as process:
         yield process
 
 
@@ -74,7 +80,7 @@ def wait_for_consumer(broker: RabbitMQ, queue: str) -> None:
 
 
 @contextmanager
-def warm(contender: Contender, broker: RabbitMQ, **variables: str) -> Iterator[Web]:
+def warm(contender: Contender, broker: RabbitMQ | Redis, **variables: str) -> Iterator[Web]:
     """Start a contender, and wait for its first right answer.
 
     :raises NotRight: it gives none within `PATIENCE` seconds.

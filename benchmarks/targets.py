@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,31 @@ def to_bare(results: Results) -> float:
     return float(results["light"]["p50"] / results["light"]["bare_p50"])
 
 
+def on_redis(name: str, figure: str, by: str = "") -> Callable[[Results], float]:
+    """A figure of a contender on Redis, divided by the same of another one."""
+
+    def value(results: Results) -> float:
+        contenders = results["redis"]["contenders"]
+        return float(contenders[name][figure] / (contenders[by][figure] if by else 1))
+
+    return value
+
+
+def redis_workers(results: Results) -> float:
+    """The CPU time of the project's worker for a task on Redis, divided by that of one with Celery's defaults."""
+    spent = results["redis"]["workers"]
+    return float(spent["ours"] / spent["default"])
+
+
 OTHERS = [contender.name for contender in CONTENDERS if contender.group == RELAY and not contender.ours]
+
+ON_REDIS = [
+    Target("Redis for both: requests/s, by arq", on_redis("redis-callback", "rate", "redis-arq"), 1.3, at_most=False),
+    Target("Redis for both: p99, by arq's", on_redis("redis-callback", "p99", "redis-arq"), 1),
+    Target("Redis for both: web CPU of `POST /`, by the floor", on_redis("redis-callback", "to_floor"), 1.6),
+    Target("Redis for both: worker CPU, by Celery's defaults", redis_workers, 0.6),
+    Target("results in Redis: web CPU of `POST /`, by the floor", on_redis("results-callback", "to_floor"), 1.5),
+]
 
 TARGETS = [
     Target("web CPU of `POST /`, by the floor", to_floor("callback"), 1.5),
@@ -70,9 +94,10 @@ TARGETS = [
     Target("a tenth of the load: p50, by a bare AMQP client's", to_bare, 2),
     Target("worker CPU, by Celery's defaults", lambda r: r["workers"]["ours"] / r["workers"]["default"], 0.65),
     Target("two web processes, by one", lambda r: r["scaling"]["ratio"], 1.7, at_most=False),
+    *ON_REDIS,
 ]
 
 
-def judge(results: Results) -> list[dict[str, Any]]:
-    """Judge all targets."""
-    return [target.judge(results) for target in TARGETS]
+def judge(results: Results, chosen: Iterable[Target] = TARGETS) -> list[dict[str, Any]]:
+    """Judge these targets."""
+    return [target.judge(results) for target in chosen]

@@ -82,6 +82,12 @@ def test_an_audit_that_could_not_be_made_says_so(tmp_path: Path) -> None:
     assert (code, "NOT audited" in said, "no connection" in said) == (0, True, True)
 
 
+def test_what_npm_installs_has_one_version() -> None:
+    for path in (ROOT / "benchmarks/designs").glob("*.json"):
+        for version in json.loads(path.read_text())["dependencies"].values():
+            assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+
+
 def test_no_file_with_hashes_is_part_of_one_without() -> None:
     parts = re.compile(r"^(?:-r|--requirement)\s+(\S+)", re.MULTILINE)
     for path in (*(ROOT / "benchmarks/designs").glob("*.txt"), *(ROOT / "requirements").glob("*.in")):

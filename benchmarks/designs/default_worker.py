@@ -3,8 +3,12 @@
 import os
 
 from celery import Celery
+from celery.signals import worker_ready
 
-app = Celery("default", broker=os.environ["BROKER_URL"], backend="rpc://")
+from benchmarks import ready
+
+app = Celery("default", broker=os.environ["BROKER_URL"], backend=os.environ.get("RESULT_BACKEND", "rpc://"))
+worker_ready.connect(ready.say)
 
 
 @app.task(name="test")
