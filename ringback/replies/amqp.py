@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
 from celery import states
 from celery.backends import rpc
 from kombu import Consumer, Queue
-from kombu.utils.json import object_hook
 
 from ringback.broker import Link, connect, queue_arguments
-from ringback.replies.drainer import JSON, ReplyBackend, ReplyConsumer
+from ringback.replies.drainer import JSON, ReplyBackend, ReplyConsumer, from_json
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +18,6 @@ logger = logging.getLogger(__name__)
 #: lost with its connection in between is delivered again, and dropped because its call has ended.
 ACK_BURST = 64
 ACK_PAUSE = 0.1
-
-#: Kombu's decoding, which makes a decoder for each reply.
-_from_json = json.JSONDecoder(object_hook=object_hook).decode
 
 
 class QueueConsumer(ReplyConsumer):
@@ -89,7 +84,7 @@ class QueueConsumer(ReplyConsumer):
         self._last_tag = message.delivery_tag
         task_id = message.properties.get("correlation_id")
         plain = message.content_type in JSON and isinstance(message.body, str)
-        self.read(message.body, _from_json if plain else lambda _: message.decode(), task_id)
+        self.read(message.body, from_json if plain else lambda _: message.decode(), task_id)
 
     def _acknowledge(self) -> None:
         if self._unacknowledged and self._link and self._link.acknowledges:

@@ -7,6 +7,7 @@ connection is rebuilt, with the same queue, for as long as it takes.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from celery import states
 from celery.backends.asynchronous import BaseResultConsumer, geventDrainer
 from gevent.event import Event
+from kombu.utils.json import object_hook
 
 from ringback.errors import ResultTooLarge, RingbackError, UnreadableReply
 from ringback.settings import Settings
@@ -23,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 #: The content type that is read, whatever the app accepts: a pickle from the network is a program from the network.
 JSON = frozenset({"application/json"})
+
+#: Kombu's decoding, which makes a decoder for each reply.
+from_json = json.JSONDecoder(object_hook=object_hook).decode
 
 
 class ReplyDrainer(geventDrainer):  # type: ignore[misc]

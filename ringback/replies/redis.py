@@ -22,7 +22,7 @@ from redis import Connection, RedisError
 
 from ringback.call_ids import beginning
 from ringback.errors import RepliesUnavailable
-from ringback.replies.drainer import ReplyBackend, ReplyConsumer
+from ringback.replies.drainer import ReplyBackend, ReplyConsumer, from_json
 from ringback.wire.redis import connect_backend
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class ChannelConsumer(ReplyConsumer):
             self._work.set()
             self._when_listening.pop(channel, _nothing)()
         elif kind in (b"message", b"pmessage"):
-            self.read(rest[0], self.backend.decode, task_id)
+            self.read(rest[0], _from_bytes, task_id)
 
     def _subscribe(self, reader: Connection) -> None:
         """Runs on the subscriber greenlet, the only one to write on the reader's connection."""
@@ -187,7 +187,11 @@ class ChannelConsumer(ReplyConsumer):
         for key, data in zip(keys, found, strict=True):
             task_id = self._wanted.get(key)
             if data is not None and task_id is not None:
-                self.read(data, self.backend.decode, task_id)
+                self.read(data, _from_bytes, task_id)
+
+
+def _from_bytes(data: bytes) -> Any:
+    return from_json(data.decode())
 
 
 class ChannelBackend(ReplyBackend, celery_redis.RedisBackend):  # type: ignore[misc]
