@@ -19,8 +19,6 @@ def test_ids_are_random_uuids_that_begin_alike() -> None:
     varying = [set(digits) for digits in zip(*ids, strict=True)]
     found = [len(digits) for digits in varying[DIGITS:] if digits != {"-"}]
     assert found == [16] * 4 + [1] + [16] * 3 + [4] + [16] * 15
-        16
-    ] * 15
 
 
 def test_a_forked_process_has_a_beginning_of_its_own() -> None:
