@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 RESERVED = 100
 
 #: Connections that are accepted in one round of the loop, at most.
-BATCH = 16
+BATCH = 64
 
 #: Seconds until accepting is tried again where a descriptor or memory was lacking.
 PAUSE = 1.0

@@ -29,7 +29,7 @@ from ringback.web.addresses import HostCheck, Proxies
 from ringback.web.connections import RESERVED, ClientStream, Connections, raise_descriptor_limit
 from ringback.web.error_answers import count_refusal
 from ringback.web.lingering_close import LingeringClose
-from ringback.web.unread import Unread, waited
+from ringback.web.unread import BRIEF, Unread, waited
 
 logger = logging.getLogger(__name__)
 
@@ -110,9 +110,11 @@ class BodyLimit(httputil.HTTPMessageDelegate):
     def headers_received(self, start_line: StartLine, headers: httputil.HTTPHeaders) -> Awaitable[None] | None:
         self._start_line, self._headers = cast(httputil.RequestStartLine, start_line), headers
         stream = cast(ClientStream, self._connection.stream)
-        stream.unread = 0.0 if stream.closed() else waited(stream.socket)
-        if not stream.is_new:  # it may have been sent before the answer to the one before it
-            stream.unread = min(stream.unread, time.monotonic() - stream.ready_at)
+        stream.unread = 0.0
+        # It may have been sent before the answer to the one before it, and is asked for only if it can have been long.
+        longest = math.inf if stream.is_new else time.monotonic() - stream.ready_at
+        if longest > BRIEF and not stream.closed():
+            stream.unread = min(waited(stream.socket), longest)
         self._server.has_headers(stream)
         if "Content-Length" in headers or "Transfer-Encoding" in headers:
             self._server.bodies.start(self)

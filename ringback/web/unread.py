@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 #: The part of the deadline after which a request is refused that nobody has read, and seconds that it is at least.
 PART, LEAST = 0.5, 1.0
 
+#: Seconds that count as none: to ask the system takes 1 % of a request's CPU time.
+BRIEF = 0.1
+
 #: Where Linux has the milliseconds since the last bytes came, in the connection's state (``struct tcp_info`` of
 #: linux/tcp.h: ``tcpi_last_data_recv``). Before the first bytes it has those since the connection was made.
 TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
