@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -144,6 +145,25 @@ def test_no_more_are_taken_than_there_is_room_for(server: Redis, client: Any) ->
         taking.got[0].ack()
         taking.until(lambda: len(taking.got) == 3)
         assert client.llen("one") == 2
+
+
+def test_an_acknowledgement_that_makes_room_ends_the_wait(server: Redis, client: Any) -> None:
+    send(server.url, *range(3))
+    with worker(server.url, prefetch=1) as taking:
+        taking.until(lambda: taking.got)
+        poller = taking.connection.transport.cycle
+
+        def acknowledge() -> None:
+            until(lambda: poller._waits_for_room)
+            taking.got[0].ack()
+
+        other = Thread(target=acknowledge)
+        other.start()
+        taking.connection.drain_events(timeout=60)  # the acknowledgement
+        taking.connection.drain_events(timeout=60)  # the next message
+        other.join()
+
+    assert taking.bodies() == [0, 1]
 
 
 def test_what_is_taken_is_held_until_it_is_acknowledged(server: Redis, client: Any) -> None:

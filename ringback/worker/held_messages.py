@@ -99,11 +99,13 @@ class HeldMessages(QoS):  # type: ignore[misc]
         """Hold it no longer."""
         virtual.QoS.ack(self, delivery_tag)
         self.notes.release(self.channel, delivery_tag)
+        self._tell_of_room()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Hold it no longer, and give it back if so wanted, from what Redis has of it."""
         self.notes.write(self.channel)
         super().reject(delivery_tag, requeue)
+        self._tell_of_room()
 
     def restore_unacked(self, client: Any = None) -> None:
         """Give all of them back, from what Redis has of them."""
@@ -117,6 +119,10 @@ class HeldMessages(QoS):  # type: ignore[misc]
         except Exception as error:
             logger.warning("noted in Redis over the next connection which tasks are held: %s", error)
         super().restore_unacked_once(stderr)
+
+    def _tell_of_room(self) -> None:
+        if not self.channel.closed:
+            self.channel.connection.cycle.ring()
 
 
 def _execute(channel: Any, taken: dict[str, tuple[float, Any]], done: list[str]) -> None:

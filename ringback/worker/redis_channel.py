@@ -9,6 +9,7 @@ worker asks again: on the connection that is known to live.
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from typing import Any, cast
 
@@ -160,13 +161,39 @@ class TakingChannel:
 
 
 class LookingPoller(MultiChannelPoller):  # type: ignore[misc]
-    """Kombu's poller; its channels look after their requests."""
+    """Kombu's poller; its channels look after their requests, and an acknowledgement that makes room ends its wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bell, self._ear = socket.socketpair()
+        self.poller.register(self._ear, self.eventflags)
+        self._waits_for_room = False
+
+    def ring(self) -> None:
+        """Ask for messages again, if there was no room for any. Any greenlet."""
+        if self._waits_for_room:
+            self._waits_for_room = False
+            self._bell.send(b"!")
 
     def get(self, callback: object, timeout: float | None = None) -> None:
         """Handle the next event."""
         for channel in self._channels:
             channel.look()
+        self._waits_for_room = not all(channel.qos.can_consume() for channel in self._channels)
         super().get(callback, timeout)
+
+    def handle_event(self, fileno: int, event: int) -> Any:
+        """Handle an event; returns whether it was one."""
+        if fileno == self._ear.fileno():
+            return bool(self._ear.recv(1))
+        return super().handle_event(fileno, event)
+
+    def close(self) -> None:
+        """Close what it waits with."""
+        super().close()
+        self._waits_for_room = False
+        self._bell.close()
+        self._ear.close()
 
     def maybe_restore_messages(self) -> None:
         """Give back what dead workers have held; later, if Redis refuses to, as while its memory is full."""
