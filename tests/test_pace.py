@@ -42,8 +42,8 @@ def test_the_rate_is_not_known_before_those_that_run_beside_the_first_could_end(
     for _ in range(100):
         pace.enter()
     read(clock, pace, messages=50, times=3)
-    pace.answer(1, did=True, took=1.5)
-    pace.answer(2, did=True, took=1.5)
+    pace.answer(1, did=True, took=2.5)
+    pace.answer(2, did=True, took=2.5)
     read(clock, pace, messages=50, times=2)
     assert (pace.rate, pace.wait()) == (0, 0)
 
@@ -51,6 +51,24 @@ def test_the_rate_is_not_known_before_those_that_run_beside_the_first_could_end(
         pace.answer(place, did=True, took=2.5)
     read(clock, pace, messages=20)
     assert pace.rate == 31 / 1.5
+
+
+def test_until_the_rate_is_known_it_is_that_of_the_last_backlog(clock: Clock, pace: Pace) -> None:
+    for _ in range(100):
+        pace.enter()
+    read(clock, pace, messages=50, times=2)
+    for place in range(1, 12):
+        pace.answer(place, did=True, took=0.1)
+    read(clock, pace, messages=50, times=2)  # ten a second
+    for place in range(12, 101):
+        pace.answer(place, did=False, took=0.1)
+    read(clock, pace, messages=0, times=12)  # nothing to do for longer than a queue counts as busy
+    last = [pace.enter() for _ in range(20)][-1]
+    read(clock, pace, messages=20, times=2)
+    assert pace.wait() == 2.1  # and not that and the six seconds in which there was nothing to do
+
+    pace.answer(last - 19, did=True, took=2.0)
+    assert pace.wait() == 2.0
 
 
 def test_answers_from_before_the_backlog_do_not_tell_the_rate(clock: Clock, pace: Pace) -> None:

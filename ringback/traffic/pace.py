@@ -7,7 +7,8 @@ the queue, how many workers there are, and how many tasks they prefetch: all of 
 The law says nothing of a worker with room to spare: if ten calls a second come, ten are answered, however many could
 be. So it is asked only while there is a backlog in reading after reading, with the broker or kept back by the gateway,
 which there is when all workers are busy. And the rate counts from the first answer after the backlog began, and for at
-least as long as that call took: of a thousand tasks that run side by side, the first that ends does not tell the rate.
+least half as long as that call took: of a thousand tasks that run side by side, the first that ends does not tell the
+rate. Until then it is the one of the last backlog.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from heapq import heappop, heappush
 
 #: Seconds in which the rate is counted. Workers often answer in bursts, as ten slots do with tasks of 2 s.
 WINDOW = 4.0
+
+#: The part of the time that the first call took, for which answers are counted before the rate counts as known. Longer
+#: ones admit too many at a cold start, and the load swings for a minute.
+ROUND = 0.5
 
 #: Readings in a row with a backlog after which a queue counts as busy. A message may be on its way during one.
 READINGS = 2
@@ -40,6 +45,7 @@ class Pace:
         self._clock = clock
         self._last = self._front = 0  # the place of the last message, and the highest of those that were answered
         self._out = 0  # the calls that have neither been answered nor left
+        self._moves = True  # whether the last call that ended was answered
         self._left: list[int] = []  # the places behind the front of calls that nobody waits for; a heap
         self._counts: deque[tuple[float, int]] = deque()  # of each reading: when it began, and the answers within it
         self._began, self._count = clock(), 0  # of the reading to come
@@ -59,6 +65,8 @@ class Pace:
         """Note that a message goes to the queue; returns its place."""
         if not self._out:  # the time without calls says nothing of the rate
             self._forget()
+            if self._moves:
+                self._answered_at = self._clock()
         self._out += 1
         self._last += 1
         self._entered += 1
@@ -70,7 +78,7 @@ class Pace:
         :param did: whether it did the task, or only saw that it is not wanted any more.
         :param took: seconds since the call came.
         """
-        self._out -= 1
+        self._out, self._moves = self._out - 1, True
         if did:
             self._count_answer(took)
         self._front = max(self._front, place)
@@ -79,7 +87,7 @@ class Pace:
 
     def leave(self, place: int) -> None:
         """Note that nobody waits for the call of this place any more: no worker will do its task."""
-        self._out -= 1
+        self._out, self._moves = self._out - 1, False
         if place > self._front:
             heappush(self._left, place)
 
@@ -114,7 +122,7 @@ class Pace:
     @property
     def rate(self) -> float:
         """Answers a second, of late; 0 if it is not known."""
-        if self._known_at is None or self._clock() < self._known_at:
+        if not self._is_known:
             return 0.0
         count = self._count + sum(count for _, count in self._counts)
         began = self._counts[0][0] if self._counts else self._began
@@ -130,9 +138,11 @@ class Pace:
             return 0.0
         if rate := self.rate:
             return (ahead + 1) / rate
-        still = self._clock() - self._answered_at
-        if still < WINDOW or not self._busy_rate:
+        if not self._busy_rate:
             return 0.0
+        still = self._clock() - self._answered_at
+        if still < WINDOW:
+            return 0.0 if self._is_known else (ahead + 1) / self._busy_rate
         # For how much longer they stand still, nobody knows.
         return (ahead + 1) / self._busy_rate + still
 
@@ -158,10 +168,15 @@ class Pace:
     def _is_busy(self) -> bool:
         return self._clock() - self._busy_at <= HOLD
 
+    @property
+    def _is_known(self) -> bool:
+        """Whether the rate is known."""
+        return self._known_at is not None and self._clock() >= self._known_at
+
     def _count_answer(self, took: float) -> None:
         self._answered_at, self._has_answered = self._clock(), True
         if self._known_at is None:
-            self._began, self._known_at = self._answered_at, self._answered_at + min(took, WINDOW)
+            self._began, self._known_at = self._answered_at, self._answered_at + min(ROUND * took, WINDOW)
         else:
             self._count += 1
 
