@@ -111,7 +111,7 @@ class Pace:
             self._taken_at = now
         self._has_answered = False
         self._messages, self._entered, self._consumers = messages, 0, consumers
-        if self._is_busy:
+        if self._is_busy and self._out:
             self._busy_rate = self.rate or self._busy_rate
         if self._known_at is not None:
             self._counts.append((self._began, self._count))
