@@ -7,12 +7,13 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tornado.websocket import WebSocketClientConnection
 
-from client import run, websocket
+from client import Client, run, until_inside, websocket
 from proxy import Proxy
 from servers import RabbitMQ, Redis
 from stack import Web, Worker, through_a_proxy
@@ -103,13 +104,20 @@ def test_while_redis_is_away_authors_hear_so_and_afterwards_nothing_is_missed(ro
     run(conversation())
 
 
-def test_a_process_that_ends_first_sends_what_was_said(rabbitmq: RabbitMQ, redis: Redis, worker: Worker) -> None:
+def test_a_process_that_ends_first_sends_what_was_said(
+    rabbitmq: RabbitMQ, redis: Redis, worker: Worker, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+
     async def conversation() -> None:
         async with connect(web) as socket:
             await greet(socket)
-            await say(socket, "the end")
+            await say(socket, f"when {gate} opens, the end")
+            await until_inside(Client(web.url), lambda inside: inside["ledger"] == 1)
             ending = asyncio.create_task(asyncio.to_thread(web.end, signal.SIGTERM))
-            assert (await hear(socket))["text"] == "the end"
+            await asyncio.to_thread(web.wait_for, "shutting down")
+            gate.touch()
+            assert (await hear(socket))["text"] == f"when {gate} opens, the end"
             assert await asyncio.wait_for(socket.read_message(), 20) is None
             assert socket.close_code == 1001
             await ending

@@ -32,6 +32,7 @@ class ApiHandler(RequestHandler):
     """A request to the HTTP interface."""
 
     scopes: ClassVar[dict[str, str]] = {"GET": "read", "DELETE": "operate"}
+    standing_headers: ClassVar[dict[str, str]] = {**RequestHandler.standing_headers, **NO_PAGE}
 
     def initialize(self, gateway: Gateway) -> None:
         """Take the route's argument, as Tornado's ``initialize``."""
@@ -44,9 +45,9 @@ class ApiHandler(RequestHandler):
         self._allow_origin()
 
     def set_default_headers(self) -> None:
-        """Set the headers that every answer has."""
+        """Set the type of answers, and give the request's own trace headers back."""
         super().set_default_headers()
-        for name, value in (*NO_PAGE.items(), *trace(self.request.headers).items()):
+        for name, value in trace(self.request.headers).items():
             self._headers[name] = value
 
     def prepare(self) -> None:

@@ -67,15 +67,21 @@ class RequestHandler(AnswersErrors):
     open_to_all = False  #: whether requests are answered without a token, where tokens are set
     takes_tickets = False  #: whether ``?ticket=`` may stand for the token: see ``tickets``
     scopes: ClassVar[dict[str, str]] = {}  #: by method; ``call`` for all others
+    standing_headers: ClassVar[dict[str, str]] = SAFE  #: of every answer that does not set them itself
     caller: Caller = ANYBODY
     audited: dict[str, str] | None = None  #: what the audit log says of the request: event, task, run
 
     def set_default_headers(self) -> None:
-        """Set the headers that every answer has."""
-        headers = self._headers
-        headers["Content-Type"] = "text/plain; charset=UTF-8"
-        for name, value in SAFE.items():
-            headers[name] = value
+        """Set the type that answers have unless they say otherwise."""
+        self._headers["Content-Type"] = "text/plain; charset=UTF-8"
+
+    def flush(self, include_footers: bool = False) -> Any:
+        """Send what was written, as Tornado's ``flush``, first with the headers of every answer that it has not set."""
+        if not self._headers_written:  # and not before: a held request would keep 0.1 KiB for each
+            for name, value in self.standing_headers.items():
+                if name not in self._headers:
+                    self._headers[name] = value
+        return super().flush(include_footers)
 
     def render(self, template_name: str, **kwargs: Any) -> Any:
         """Answer with a page made from a template, as Tornado's ``render``."""
