@@ -9,7 +9,7 @@ test: .venv/dev  ## run the tests, on private servers
 	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 quick: .venv/dev  ## run the tests that start no server, in half a minute
-	.venv/bin/python -m pytest -m quick
+	.venv/bin/python -m pytest -m quick --numprocesses 2 --dist loadfile
 
 chaos: .venv/dev  ## kill the leaders of a private RabbitMQ cluster under load, and report
 	@scripts/servers
