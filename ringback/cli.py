@@ -16,7 +16,7 @@ from tornado.options import define, options, parse_command_line
 from tornado.web import Application
 
 from ringback import api, settings
-from ringback.broker import broker_urls
+from ringback.broker import broker_urls, is_redis
 from ringback.calls import Switchboard, install
 from ringback.errors import BadSetting
 from ringback.settings import Settings
@@ -121,11 +121,10 @@ def _nameless_app() -> Celery:
             "which tasks? --app=proj.celery:app names a Celery app; without its code set BROKER_URL and, with the"
             " names of the tasks, RINGBACK_TASKS"
         )
-    on_redis = broker.startswith(("redis", "sentinel"))
-    backend = _first("CELERY_RESULT_BACKEND", "RESULT_BACKEND") or (broker if on_redis else "rpc://")
     kind = _first("TASK_QUEUE_TYPE") or "classic"
-    app = Celery("ringback", broker=broker, backend=backend)
-    app.conf.update(task_default_queue=_first("TASK_QUEUE") or "celery")
+    app = Celery("ringback", broker=broker)
+    backend = _first("CELERY_RESULT_BACKEND", "RESULT_BACKEND") or (broker if is_redis(app) else "rpc://")
+    app.conf.update(result_backend=backend, task_default_queue=_first("TASK_QUEUE") or "celery")
     app.conf.update(task_default_queue_type=kind, task_create_missing_queue_type=kind)
     if master := _first("REDIS_MASTER"):
         options = {"master_name": master}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import signal
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import WebSocketClientConnection
 
-from client import Client, first_success, get, look_inside, nothing_left_behind, run, until_inside, websocket
+from chatting import connect, receive, say
+from client import Client, first_success, get, look_inside, nothing_left_behind, run, until_inside
 from examples.tasks import moderate
 from servers import RabbitMQ
 from stack import Web, Worker, through_a_proxy
@@ -24,21 +23,6 @@ from stack import Web, Worker, through_a_proxy
 def server(request: pytest.FixtureRequest) -> Web:
     found: Web = request.getfixturevalue(request.param)
     return found
-
-
-def connect(web: Web, **headers: str) -> AbstractAsyncContextManager[WebSocketClientConnection]:
-    """Connect a client to the chat."""
-    return websocket(web.url, "/chat", **headers)
-
-
-async def say(socket: WebSocketClientConnection, text: str) -> None:
-    await socket.write_message(json.dumps({"text": text}))
-
-
-async def receive(socket: WebSocketClientConnection) -> dict[str, Any]:
-    text = await asyncio.wait_for(socket.read_message(), 20)
-    assert text is not None, f"the socket was closed: {socket.close_code} {socket.close_reason}"
-    return json.loads(text)
 
 
 async def receive_texts(socket: WebSocketClientConnection, count: int) -> list[str]:

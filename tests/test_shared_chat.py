@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tornado.websocket import WebSocketClientConnection
 
-from client import Client, run, until_inside, websocket
+from chatting import connect, receive, say
+from client import Client, run, until_inside
 from proxy import Proxy
 from servers import RabbitMQ, Redis
 from stack import Web, Worker, through_a_proxy
@@ -36,32 +35,18 @@ def rooms(rabbitmq: RabbitMQ, redis: Redis, worker: Worker) -> Iterator[Rooms]:
         yield Rooms(one, other, proxy)
 
 
-def connect(web: Web) -> AbstractAsyncContextManager[WebSocketClientConnection]:
-    return websocket(web.url, "/chat")
-
-
-async def say(socket: WebSocketClientConnection, text: str) -> None:
-    await socket.write_message(json.dumps({"text": text}))
-
-
-async def hear(socket: WebSocketClientConnection) -> dict[str, Any]:
-    text = await asyncio.wait_for(socket.read_message(), 20)
-    assert text is not None, f"the socket was closed: {socket.close_code} {socket.close_reason}"
-    return json.loads(text)
-
-
 async def greet(*sockets: WebSocketClientConnection) -> None:
     """Wait until all of them hear what is said."""
     for socket in sockets:
         await say(socket, "hello")
     for socket in sockets:
-        while (await hear(socket)).get("text") != "hello":
+        while (await receive(socket)).get("text") != "hello":
             pass
     for socket in sockets[1:]:  # which may have heard the others' greetings, or not
         await say(socket, "done")
     for socket in sockets:
         for _ in sockets[1:]:
-            while (await hear(socket)).get("text") != "done":
+            while (await receive(socket)).get("text") != "done":
                 pass
 
 
@@ -72,7 +57,7 @@ def test_all_processes_hear_all_messages_in_one_order(rooms: Rooms) -> None:
             for number in range(50):
                 await say(one, f"one {number}")
                 await say(other, f"other {number}")
-            heard = [[await hear(socket) for _ in range(100)] for socket in (one, other)]
+            heard = [[await receive(socket) for _ in range(100)] for socket in (one, other)]
 
             assert heard[0] == heard[1]
             texts = [message["text"] for message in heard[0]]
@@ -91,15 +76,15 @@ def test_while_redis_is_away_authors_hear_so_and_afterwards_nothing_is_missed(ro
             how(rooms.proxy)
             try:
                 await say(other, "into the void")
-                assert (await hear(other))["error"]["type"].endswith("/store-unavailable")
+                assert (await receive(other))["error"]["type"].endswith("/store-unavailable")
                 for number in range(10):
                     await say(one, f"meanwhile {number}")
-                assert [(await hear(one))["text"] for _ in range(10)] == [f"meanwhile {n}" for n in range(10)]
+                assert [(await receive(one))["text"] for _ in range(10)] == [f"meanwhile {n}" for n in range(10)]
             finally:
                 rooms.proxy.restore()
-            assert [(await hear(other))["text"] for _ in range(10)] == [f"meanwhile {n}" for n in range(10)]
+            assert [(await receive(other))["text"] for _ in range(10)] == [f"meanwhile {n}" for n in range(10)]
             await say(other, "back")
-            assert (await hear(one))["text"] == (await hear(other))["text"] == "back"
+            assert (await receive(one))["text"] == (await receive(other))["text"] == "back"
 
     run(conversation())
 
@@ -117,7 +102,7 @@ def test_a_process_that_ends_first_sends_what_was_said(
             ending = asyncio.create_task(asyncio.to_thread(web.end, signal.SIGTERM))
             await asyncio.to_thread(web.wait_for, "shutting down")
             gate.touch()
-            assert (await hear(socket))["text"] == f"when {gate} opens, the end"
+            assert (await receive(socket))["text"] == f"when {gate} opens, the end"
             assert await asyncio.wait_for(socket.read_message(), 20) is None
             assert socket.close_code == 1001
             await ending

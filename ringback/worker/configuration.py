@@ -50,6 +50,9 @@ AMQP = {
     "broker_heartbeat": 5,
 }
 
+#: The schemes of Redis' addresses, but for what is behind a plus sign.
+ON_REDIS = ("redis", "rediss", "sentinel")
+
 #: Beside the project's own ``broker_transport_options``: what tasks publish is confirmed, and a message costs one recv
 #: and not nine.
 AMQP_TRANSPORT = {"confirm_publish": True, "frame_writer": read_ahead}
@@ -70,7 +73,7 @@ MEMORY_TRANSPORT = {"polling_interval": 0.01}
 
 TRANSPORTS: dict[str, dict[str, Any]] = {
     "memory": MEMORY_TRANSPORT,
-    **dict.fromkeys(("redis", "rediss", "sentinel"), REDIS_TRANSPORT),
+    **dict.fromkeys(ON_REDIS, REDIS_TRANSPORT),
 }
 
 #: For results over ``rpc://``.
@@ -131,9 +134,9 @@ def apply(app: Celery, pool: str) -> None:
             **ALWAYS,
             **(GREEN if green else {}),
             **(AMQP if amqp else {}),
-            **(REDIS_BROKER if broker.partition("+")[0] in ("redis", "rediss", "sentinel") else {}),
+            **(REDIS_BROKER if broker.partition("+")[0] in ON_REDIS else {}),
             **(RPC if backend == "rpc" else {}),
-            **(REDIS if backend in ("redis", "rediss", "sentinel") else {}),
+            **(REDIS if backend in ON_REDIS else {}),
         },
     )
     transport = AMQP_TRANSPORT if amqp else TRANSPORTS.get(broker.partition("+")[0])
