@@ -1,4 +1,4 @@
-"""The room of the chat over all processes that share a Redis. On the loop's greenlet, but where a method says so."""
+"""The room of the chat over all processes that share a Redis. On the loop's greenlet, unless a method says otherwise."""
 
 from __future__ import annotations
 

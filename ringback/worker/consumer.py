@@ -66,7 +66,7 @@ class FastReconnectConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._backoff, self._acknowledges_at_once = ReconnectBackoff(), False
-        self._book: Any = None  # of a Redis broker
+        self._book: Any = None  # its requests and notes, if the broker is Redis
         if self.conninfo.transport.driver_type == "amqp":
             self.channel_errors = (*self.channel_errors, AMQPError)  # all that py-amqp raises
         # Celery has taken it away under gevent, for a fault that gevent had: its workers then hang for ever.

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 #: Messages of one request, whose tasks get to run before the next.
 MOST = 16
 
-#: Seconds until an idle worker asks again, since that it was told of a change may have been lost.
+#: Seconds until an idle worker asks again: what Redis told it of a change may have been lost.
 LOOK = 1.0
 
 #: Seconds until a request counts as lost.
@@ -52,8 +52,8 @@ class TakingChannel:
     _requests = Requests()  # those for the channel's queues
     _script = ""  # its name in the Redis of the connection that it was loaded over
     _prepared: Any = None  # the socket over which Redis tells of changes
-    _refused = False  # whether it does not: then it is kombu's BRPOP
-    _waits = False  # for that it does
+    _refused = False  # whether Redis does not tell of changes: then kombu's BRPOP takes the messages
+    _waits = False  # whether the last answer had no messages, and Redis has told of no change since
     _in_poll: Any
     _brpop_sent_at: float | None
 
