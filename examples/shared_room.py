@@ -1,4 +1,4 @@
-"""The room of the chat over all processes that share a Redis. On the loop's greenlet, unless a method says otherwise."""
+"""The room of the chat over all processes that share a Redis. It runs on the loop's greenlet, but for two methods."""
 
 from __future__ import annotations
 
